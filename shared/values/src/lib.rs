@@ -1,0 +1,24 @@
+//! What every other crate speaks of: names, ids, times, months, money and secrets.
+//!
+//! Pure: values in, values out. There is no clock, network, environment or randomness in here;
+//! whoever needs the time takes a [`Clock`] or a [`Timestamp`].
+
+mod duration;
+mod id;
+mod money;
+mod month;
+mod name;
+mod secret;
+mod suggest;
+mod time;
+
+pub use duration::{DurationError, Span};
+pub use id::{
+    AccountId, IdError, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId,
+};
+pub use money::{Currency, Money, MoneyError};
+pub use month::{Month, MonthError};
+pub use name::{JobName, JobPattern, NameError, Source};
+pub use secret::Secret;
+pub use suggest::did_you_mean;
+pub use time::{Clock, FixedClock, MICROS_PER_SECOND, TimeError, Timestamp};
