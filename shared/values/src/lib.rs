@@ -8,6 +8,7 @@ mod id;
 mod money;
 mod month;
 mod name;
+mod retry;
 mod secret;
 mod suggest;
 mod time;
@@ -19,6 +20,7 @@ pub use id::{
 pub use money::{Currency, Money, MoneyError};
 pub use month::{Month, MonthError};
 pub use name::{JobName, JobPattern, NameError, Source};
+pub use retry::{Classify, Retry};
 pub use secret::Secret;
 pub use suggest::did_you_mean;
 pub use time::{Clock, FixedClock, MICROS_PER_SECOND, TimeError, Timestamp};

@@ -118,6 +118,10 @@ mod as_text {
 
     use super::Currency;
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for a reference"
+    )]
     pub(super) fn serialize<S: Serializer>(c: &Currency, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(c)
     }

@@ -1,0 +1,281 @@
+//! The effect ledger: attempts happen at least once, effects happen once.
+//!
+//! The intent is durable before the call, and its key is the other side's idempotency key. A
+//! repeat that finds a call whose end is not known asks the other side first. The ledger lives in
+//! the domain database and is never pruned with tasks.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use database::{Db, DbError, Migration, Query, SchemaRange};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use values::{Clock, TaskId};
+
+use crate::JobError;
+
+/// Bytes of a key at the most; payment gateways take 255.
+const MAX_KEY_BYTES: usize = 200;
+
+/// The ledger's table.
+pub const EFFECTS: SchemaRange = SchemaRange {
+    component: "effects",
+    oldest: 1,
+    migrations: &[Migration {
+        version: 1,
+        name: "effects",
+        sqlite: &["CREATE TABLE effect (
+           key TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, task BLOB NOT NULL,
+           calls BIGINT NOT NULL, result TEXT, error TEXT, created_at BIGINT NOT NULL,
+           updated_at BIGINT NOT NULL) WITHOUT ROWID"],
+    }],
+};
+
+/// The key of an effect, to be sent along with the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(Arc<str>);
+
+impl IdempotencyKey {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Does things to the outside world once.
+#[derive(Debug, Clone)]
+pub struct Effects {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    task: TaskId,
+}
+
+impl Effects {
+    /// Opens the ledger for one task.
+    pub fn new(db: Db, clock: Arc<dyn Clock>, task: TaskId) -> Self {
+        Self { db, clock, task }
+    }
+
+    /// Makes `call` happen once under `key`, and returns what it returned whenever that was.
+    ///
+    /// States: `intent` (nothing happened), `doing` (the call is or was under way), `unknown` (it
+    /// failed without telling whether it happened), `done`. A repeat that finds `doing` or
+    /// `unknown` runs `reconcile` first: `Some` is the effect's result, `None` means that it did
+    /// not happen, and the call is made again under the same key.
+    ///
+    /// # Errors
+    /// Those of `call` and `reconcile`; a permanent error of `call` is a definite refusal and
+    /// leaves `intent`, any other leaves `unknown`.
+    pub async fn once<T, C, CF, R, RF>(
+        &self,
+        key: &str,
+        call: C,
+        reconcile: R,
+    ) -> Result<T, JobError>
+    where
+        T: Serialize + DeserializeOwned,
+        C: FnOnce(IdempotencyKey) -> CF,
+        CF: Future<Output = Result<T, JobError>>,
+        R: FnOnce(IdempotencyKey) -> RF,
+        RF: Future<Output = Result<Option<T>, JobError>>,
+    {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            let message =
+                format!("an effect key has 1 to {MAX_KEY_BYTES} bytes, found {}", key.len());
+            return Err(JobError::permanent(message));
+        }
+        let given = IdempotencyKey(key.into());
+        match self.begin(key).await? {
+            Found::Done(result) => return decode(key, &result),
+            Found::Unfinished => {
+                if let Some(result) = reconcile(given.clone()).await? {
+                    self.finish(key, &result).await?;
+                    return Ok(result);
+                }
+                self.count_call(key).await?;
+            }
+            Found::New => {}
+        }
+        match call(given).await {
+            Ok(result) => {
+                self.finish(key, &result).await?;
+                Ok(result)
+            }
+            Err(error) => {
+                let state = match &error {
+                    JobError::Permanent(_) => "intent",
+                    JobError::Retryable { after: _, cause: _ } | JobError::Cancelled => "unknown",
+                };
+                self.end(key, state, None, Some(error.chain())).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The state of an effect, for reports and tests.
+    pub async fn state(&self, key: &str) -> Result<Option<String>, DbError> {
+        let query = Query::new("SELECT state FROM effect WHERE key = $1").bind(key);
+        self.db.first(query).await?.map(|row| row.get(0)).transpose()
+    }
+
+    /// Makes the intent durable, or finds what an earlier attempt left.
+    async fn begin(&self, key: &str) -> Result<Found, DbError> {
+        let now = self.clock.now();
+        let mut transaction = self.db.begin().await?;
+        let mut tx = transaction.tx();
+        let query = Query::new("SELECT state, result FROM effect WHERE key = $1").bind(key);
+        let found = match tx.first(query).await? {
+            None => {
+                let query = Query::new(
+                    "INSERT INTO effect (key, state, task, calls, created_at, updated_at)
+                     VALUES ($1, 'doing', $2, 1, $3, $3)",
+                );
+                tx.execute(query.bind(key).bind(self.task).bind(now)).await?;
+                Found::New
+            }
+            Some(row) => match row.get::<String>(0)?.as_str() {
+                "done" => Found::Done(row.get::<Option<String>>(1)?.unwrap_or_default()),
+                "intent" => {
+                    let query = Query::new(
+                        "UPDATE effect SET state = 'doing', calls = calls + 1, updated_at = $2 WHERE key = $1",
+                    );
+                    tx.execute(query.bind(key).bind(now)).await?;
+                    Found::New
+                }
+                _ => Found::Unfinished,
+            },
+        };
+        transaction.commit().await?;
+        Ok(found)
+    }
+
+    async fn count_call(&self, key: &str) -> Result<(), DbError> {
+        let query = Query::new(
+            "UPDATE effect SET state = 'doing', calls = calls + 1, updated_at = $2 WHERE key = $1",
+        );
+        self.db.execute(query.bind(key).bind(self.clock.now())).await.map(|_| ())
+    }
+
+    async fn finish<T: Serialize>(&self, key: &str, result: &T) -> Result<(), JobError> {
+        let text = serde_json::to_string(result).map_err(|error| {
+            JobError::permanent(format!("an effect's result is not JSON: {error}"))
+        })?;
+        Ok(self.end(key, "done", Some(text), None).await?)
+    }
+
+    async fn end(
+        &self,
+        key: &str,
+        state: &str,
+        result: Option<String>,
+        error: Option<String>,
+    ) -> Result<(), DbError> {
+        let query = Query::new(
+            "UPDATE effect SET state = $2, result = $3, error = $4, updated_at = $5 WHERE key = $1",
+        );
+        let query = query.bind(key).bind(state).bind(result).bind(error);
+        self.db.execute(query.bind(self.clock.now())).await.map(|_| ())
+    }
+}
+
+enum Found {
+    New,
+    Unfinished,
+    Done(String),
+}
+
+fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, JobError> {
+    serde_json::from_str(text).map_err(|error| {
+        JobError::permanent(format!(
+            "the ledger holds another kind of result under `{key}`: {error}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use values::{FixedClock, Timestamp};
+
+    use super::*;
+
+    struct Outside {
+        calls: AtomicU32,
+        happened: AtomicU32,
+    }
+
+    async fn ledger(folder: &tempfile::TempDir) -> Effects {
+        let db = Db::open_sqlite(&folder.path().join("main.db")).await.unwrap();
+        let clock = Arc::new(FixedClock(Timestamp::from_seconds(1)));
+        EFFECTS.migrate(&db, clock.now()).await.unwrap();
+        Effects::new(db, clock, TaskId::new(Timestamp::EPOCH, [0; 10]))
+    }
+
+    /// Runs an effect whose call goes wrong in a given way.
+    async fn run(
+        effects: &Effects,
+        outside: &Outside,
+        happens: bool,
+        fails: Option<JobError>,
+    ) -> Result<u32, JobError> {
+        let call = |_| async {
+            outside.calls.fetch_add(1, Ordering::SeqCst);
+            if happens {
+                outside.happened.fetch_add(1, Ordering::SeqCst);
+            }
+            fails.map_or(Ok(7), Err)
+        };
+        let reconcile =
+            |_| async { Ok((outside.happened.load(Ordering::SeqCst) > 0).then_some(7)) };
+        effects.once("charge acct_1 2026-10 1", call, reconcile).await
+    }
+
+    #[tokio::test]
+    async fn happens_once_wherever_the_call_is_cut_off() {
+        for (happens, expected_calls) in [(true, 1), (false, 2)] {
+            let folder = tempfile::tempdir().unwrap();
+            let effects = ledger(&folder).await;
+            let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
+            let lost = Some(JobError::retryable("the line went dead"));
+            run(&effects, &outside, happens, lost).await.unwrap_err();
+            let state = effects.state("charge acct_1 2026-10 1").await.unwrap();
+            assert_eq!(state.as_deref(), Some("unknown"));
+            for _ in 0..3 {
+                assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
+            }
+            assert_eq!(outside.happened.load(Ordering::SeqCst), 1, "happens: {happens}");
+            assert_eq!(outside.calls.load(Ordering::SeqCst), expected_calls);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_never_returned_is_reconciled() {
+        let folder = tempfile::tempdir().unwrap();
+        let effects = ledger(&folder).await;
+        let key = "mail out_1";
+        let hung = effects.once::<u32, _, _, _, _>(
+            key,
+            |_| std::future::pending(),
+            |_| async { Ok(None) },
+        );
+        tokio::time::timeout(std::time::Duration::from_millis(200), hung).await.unwrap_err();
+        assert_eq!(effects.state(key).await.unwrap().as_deref(), Some("doing"));
+        let found: u32 = effects
+            .once(key, |_| async { panic!("the call is not repeated") }, |_| async { Ok(Some(9)) })
+            .await
+            .unwrap();
+        assert_eq!(found, 9);
+    }
+
+    #[tokio::test]
+    async fn a_definite_refusal_may_be_tried_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let effects = ledger(&folder).await;
+        let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
+        let refused = Some(JobError::permanent("card declined"));
+        run(&effects, &outside, false, refused).await.unwrap_err();
+        assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
+        assert_eq!(outside.calls.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,49 @@
+//! What reads run on.
+
+use database::{Db, DbError, Query, Row, Tx};
+
+/// What reads run on: `&Db` for what is committed, `&mut Tx` to see the transaction's own writes.
+pub trait Reader: Send {
+    /// Reads all rows of a query.
+    fn all(&mut self, query: Query) -> impl Future<Output = Result<Vec<Row>, DbError>> + Send;
+
+    /// Reads the first row of a query, if there is one.
+    fn first(&mut self, query: Query) -> impl Future<Output = Result<Option<Row>, DbError>> + Send {
+        async { Ok(self.all(query).await?.into_iter().next()) }
+    }
+}
+
+impl Reader for &Db {
+    async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
+        Db::all(self, query).await
+    }
+}
+
+impl Reader for &mut Tx<'_> {
+    async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
+        Tx::all(self, query).await
+    }
+}
+
+/// Reads a sum or a count, which is never negative.
+pub(crate) fn amount(row: &Row, column: usize) -> Result<u64, DbError> {
+    let expected = "a count of zero or more";
+    u64::try_from(row.get::<i64>(column)?).map_err(|_| DbError::Column { column, expected })
+}
+
+/// Reads a sum or a count that may be missing.
+pub(crate) fn optional_amount(row: &Row, column: usize) -> Result<Option<u64>, DbError> {
+    match row.get::<Option<i64>>(column)? {
+        None => Ok(None),
+        Some(_) => amount(row, column).map(Some),
+    }
+}
+
+/// Brings a count into the range of a column.
+///
+/// # Errors
+/// [`DbError::Refused`] beyond 2^63 - 1, which names `what` it is.
+pub(crate) fn whole(what: &str, value: u64) -> Result<i64, DbError> {
+    i64::try_from(value)
+        .map_err(|_| DbError::Refused(format!("{what} is {value}, more than a table can hold")))
+}

@@ -1,0 +1,243 @@
+//! One line of JSON to one record, or what is wrong with it. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use values::{AccountId, Month, ProjectId, StreamId, Timestamp, did_you_mean};
+
+use super::{Kind, LineProblem};
+use crate::{BillingProvider, ThrottledReason};
+
+/// The longest line that is read.
+pub const MAX_LINE_BYTES: usize = 1024 * 1024;
+const MAX_TEXT_CHARS: usize = 200;
+const MAX_EMAIL_CHARS: usize = 254;
+const MAX_WORD_CHARS: usize = 100;
+/// Characters of a message, which may quote the line.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// A line that is right in itself; whether what it refers to is there is not known yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Record {
+    Account(AccountLine),
+    Project(ProjectLine),
+    Stream(StreamLine),
+}
+
+impl Record {
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Account(_) => Kind::Account,
+            Self::Project(_) => Kind::Project,
+            Self::Stream(_) => Kind::Stream,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AccountLine {
+    pub(super) kind: Kind,
+    pub(super) id: AccountId,
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) billing_email: Option<String>,
+    pub(super) billing_provider: BillingProvider,
+    #[serde(default)]
+    pub(super) unthrottleable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) throttled_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) throttled_reason: Option<ThrottledReason>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ProjectLine {
+    pub(super) kind: Kind,
+    pub(super) id: ProjectId,
+    pub(super) account_id: AccountId,
+    pub(super) name: String,
+    pub(super) public_key: String,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct StreamLine {
+    pub(super) kind: Kind,
+    pub(super) id: StreamId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) project_id: Option<ProjectId>,
+    pub(super) name: String,
+    #[serde(default = "default_instance")]
+    pub(super) instance_name: String,
+    #[serde(default)]
+    pub(super) record: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) assigned_at: Option<Timestamp>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UsageLine {
+    pub(super) kind: Kind,
+    pub(super) account_id: AccountId,
+    pub(super) month: Month,
+    pub(super) bandwidth_bytes: u64,
+    pub(super) fms_bytes: u64,
+    pub(super) hls_bytes: u64,
+    pub(super) vod_bytes: u64,
+    pub(super) lines: u64,
+    pub(super) updated_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    kind: Option<String>,
+}
+
+fn default_instance() -> String {
+    crate::streams::DEFAULT_INSTANCE.to_owned()
+}
+
+/// What is wrong: the key it is about, and a sentence.
+pub(super) type Fault = (Option<String>, String);
+
+/// Reads one line without its line end; `None` if there is nothing but spaces.
+pub(super) fn parse(number: u64, line: &[u8]) -> Result<Option<Record>, LineProblem> {
+    read(line).map_err(|(field, message)| LineProblem { line: number, field, message })
+}
+
+fn read(line: &[u8]) -> Result<Option<Record>, Fault> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err((None, format!("longer than {MAX_LINE_BYTES} bytes")));
+    }
+    let text = std::str::from_utf8(line)
+        .map_err(|error| (None, format!("not UTF-8 from byte {} on", error.valid_up_to() + 1)))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.starts_with('{') {
+        return Err((None, "expected a JSON object, which begins with `{`".to_owned()));
+    }
+    let Some(kind) = object::<Head>(text)?.kind else {
+        let message = "missing; every line says `account`, `project` or `stream`";
+        return Err((Some("kind".to_owned()), message.to_owned()));
+    };
+    let kind: Kind = kind.parse().map_err(|error| (Some("kind".to_owned()), format!("{error}")))?;
+    let record = match kind {
+        Kind::Account => Record::Account(object(text)?),
+        Kind::Project => Record::Project(object(text)?),
+        Kind::Stream => Record::Stream(object(text)?),
+        Kind::Usage => {
+            let message = "usage is exported only; the worker makes it from logs";
+            return Err((Some("kind".to_owned()), message.to_owned()));
+        }
+    };
+    check(&record).map_err(|(field, message)| (Some(field.to_owned()), message))?;
+    Ok(Some(record))
+}
+
+fn object<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        fault((path != ".").then_some(path), error.inner())
+    })?;
+    json.end().map_err(|error| fault(None, &error))?;
+    Ok(parsed)
+}
+
+/// Turns the parser's words into ours: which key, what to do, and no line number of its own.
+fn fault(path: Option<String>, error: &serde_json::Error) -> Fault {
+    let full = error.to_string();
+    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+    if matches!(error.classify(), Category::Syntax | Category::Eof) {
+        return (None, format!("not JSON at column {}: {}", error.column(), cut(message)));
+    }
+    // Such as: unknown field `nmae`, expected one of `kind`, `id`, `name`
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let about = |word: &str| message.starts_with(word).then(|| quoted.first().copied()).flatten();
+    if let Some(field) = about("unknown field") {
+        let hint = did_you_mean(field, quoted.iter().skip(1).copied())
+            .map_or(String::new(), |word| format!("; did you mean `{word}`?"));
+        return (Some(cut(field)), cut(&format!("no line of this kind has such a key{hint}")));
+    }
+    if let Some(field) = about("missing field") {
+        return (Some(cut(field)), "missing".to_owned());
+    }
+    if let Some(field) = about("duplicate field") {
+        return (Some(cut(field)), "given twice".to_owned());
+    }
+    (path.as_deref().map(cut), cut(message))
+}
+
+fn cut(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE_CHARS).collect()
+}
+
+fn check(record: &Record) -> Result<(), (&'static str, String)> {
+    match record {
+        Record::Account(account) => {
+            check_text("name", &account.name)?;
+            account.billing_email.as_deref().map_or(Ok(()), check_email)?;
+            if account.throttled_reason.is_some() && account.throttled_at.is_none() {
+                return Err(("throttledReason", "needs `throttledAt` beside it".to_owned()));
+            }
+        }
+        Record::Project(project) => {
+            check_text("name", &project.name)?;
+            check_word("publicKey", &project.public_key)?;
+        }
+        Record::Stream(stream) => {
+            check_word("name", &stream.name)?;
+            check_word("instanceName", &stream.instance_name)?;
+            if stream.assigned_at.is_some() && stream.project_id.is_none() {
+                return Err(("assignedAt", "needs `projectId` beside it".to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_text(field: &'static str, text: &str) -> Result<(), (&'static str, String)> {
+    let right = !text.trim().is_empty()
+        && text.chars().count() <= MAX_TEXT_CHARS
+        && !text.chars().any(char::is_control);
+    let expected = || format!("expected 1 to {MAX_TEXT_CHARS} characters, no control characters");
+    if right { Ok(()) } else { Err((field, expected())) }
+}
+
+fn check_word(field: &'static str, text: &str) -> Result<(), (&'static str, String)> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let right = !text.is_empty() && text.len() <= MAX_WORD_CHARS && text.chars().all(letter);
+    let expected = || format!("expected 1 to {MAX_WORD_CHARS} of A-Z, a-z, 0-9, `_` and `-`");
+    if right { Ok(()) } else { Err((field, expected())) }
+}
+
+fn check_email(text: &str) -> Result<(), (&'static str, String)> {
+    let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    let parts = text.split_once('@');
+    let right = plain
+        && text.chars().count() <= MAX_EMAIL_CHARS
+        && parts.is_some_and(|(user, host)| {
+            !user.is_empty() && !host.is_empty() && !host.contains('@')
+        });
+    let expected = || "expected an address such as bills@example.com".to_owned();
+    if right { Ok(()) } else { Err(("billingEmail", expected())) }
+}
+
+#[cfg(test)]
+mod tests;

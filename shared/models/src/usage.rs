@@ -1,0 +1,104 @@
+//! Usage: per file and hour as metered, summed per stream and month, and per account and month.
+
+pub(crate) mod file;
+mod report;
+
+use database::{Column, DbError, Row, Value};
+use values::{AccountId, Month, StreamId, Timestamp};
+
+pub use file::Replaced;
+pub use report::{
+    AccountUsage, account_month, account_months, accounts_of_month, month_total, project_month,
+    stream_month,
+};
+
+/// What was watched. Stored as 1, 2 and 3, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UsageKind {
+    /// Live playback over RTMP.
+    Fms,
+    /// Live playback over HTTP.
+    Hls,
+    /// Playback of a recording.
+    Vod,
+}
+
+impl UsageKind {
+    /// The word used in JSON and on the screen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fms => "fms",
+            Self::Hls => "hls",
+            Self::Vod => "vod",
+        }
+    }
+
+    const fn code(self) -> i64 {
+        match self {
+            Self::Fms => 1,
+            Self::Hls => 2,
+            Self::Vod => 3,
+        }
+    }
+}
+
+impl From<UsageKind> for Value {
+    fn from(kind: UsageKind) -> Self {
+        Self::from(kind.code())
+    }
+}
+
+impl Column for UsageKind {
+    fn read(row: &Row, column: usize) -> Result<Self, DbError> {
+        let code: i64 = row.get(column)?;
+        [Self::Fms, Self::Hls, Self::Vod]
+            .into_iter()
+            .find(|kind| kind.code() == code)
+            .ok_or(DbError::Column { column, expected: "a kind of usage, 1 to 3" })
+    }
+}
+
+/// What one file meters for one stream, hour and kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The stream that was watched.
+    pub stream_id: StreamId,
+    /// An instant within the UTC hour; stored as the hour's start.
+    pub hour: Timestamp,
+    /// How it was watched.
+    pub kind: UsageKind,
+    /// Bytes served.
+    pub bytes: u64,
+    /// Lines that say so.
+    pub lines: u64,
+    /// Seconds watched, where the log tells.
+    pub seconds: u64,
+}
+
+/// Bandwidth of a month by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bandwidth {
+    /// All kinds together.
+    pub total_bytes: u64,
+    /// Live over RTMP.
+    pub fms_bytes: u64,
+    /// Live over HTTP.
+    pub hls_bytes: u64,
+    /// Recordings.
+    pub vod_bytes: u64,
+    /// Log lines behind it.
+    pub lines: u64,
+}
+
+/// What an account used in a month, as the last roll-up summed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountMonth {
+    /// Whose usage.
+    pub account_id: AccountId,
+    /// Of which month.
+    pub month: Month,
+    /// How much.
+    pub bandwidth: Bandwidth,
+    /// When a roll-up last changed it.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,140 @@
+//! Usage per account.
+
+use models::roll_up::{RolledUp, roll_up};
+use models::usage::{account_month, accounts_of_month, month_total, project_month, stream_month};
+use models::{UsageKind, accounts, projects, streams};
+
+use crate::support::{
+    Store, account, account_id, month, now, project, project_id, stream, stream_id, usage,
+};
+
+const HLS: UsageKind = UsageKind::Hls;
+const THIS: &str = "2026-10";
+const LAST: &str = "2026-09";
+
+async fn of_account(store: &Store, number: u128, of: &str) -> Option<u64> {
+    let found = account_month(&store.db, account_id(number), month(of)).await.unwrap();
+    found.map(|sum| sum.bandwidth.total_bytes)
+}
+
+/// Each stream: 169034 + 7675007 bytes this month, 3043079 last month.
+async fn fill(store: &Store, streams: std::ops::Range<u128>) {
+    for number in streams {
+        let rows = [
+            usage(number, "2026-10-01T00:00:00Z", UsageKind::Fms, 169_034),
+            usage(number, "2026-10-31T23:59:59Z", HLS, 7_675_007),
+            usage(number, "2026-09-30T23:59:59Z", UsageKind::Vod, 3_043_079),
+        ];
+        store.complete(&format!("file-{number}"), &rows).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn adds_up_streams_projects_and_accounts() {
+    let store = Store::new().await;
+    let mut work = store.begin().await;
+    let mut tx = work.tx();
+    accounts::upsert_many(&mut tx, &[account(1), account(2)]).await.unwrap();
+    let rows = [project(1, 1), project(2, 1), project(3, 2)];
+    projects::upsert_many(&mut tx, &rows).await.unwrap();
+    let rows: Vec<_> = [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)]
+        .map(|(number, owner)| stream(number, Some(owner)))
+        .into();
+    streams::upsert_many(&mut tx, &rows).await.unwrap();
+    work.commit().await.unwrap();
+    fill(&store, 1..6).await;
+    assert_eq!(store.roll_up(None, 1_000).await, 4);
+
+    let (this, last) = (month(THIS), month(LAST));
+    let sum = stream_month(&store.db, stream_id(1), this).await.unwrap();
+    assert_eq!((sum.total_bytes, sum.fms_bytes, sum.hls_bytes), (7_844_041, 169_034, 7_675_007));
+    let sum = stream_month(&store.db, stream_id(1), last).await.unwrap();
+    assert_eq!((sum.total_bytes, sum.vod_bytes), (3_043_079, 3_043_079));
+    let sum = project_month(&store.db, project_id(1), this).await.unwrap();
+    assert_eq!(sum.total_bytes, 15_688_082);
+    let sum = project_month(&store.db, project_id(1), last).await.unwrap();
+    assert_eq!(sum.total_bytes, 6_086_158);
+    let this_and_last = (of_account(&store, 1, THIS).await, of_account(&store, 1, LAST).await);
+    assert_eq!(this_and_last, (Some(31_376_164), Some(12_172_316)));
+    assert_eq!(31_376_164 + 12_172_316, 43_548_480);
+    assert_eq!(of_account(&store, 2, THIS).await, Some(7_844_041), "a foreign project");
+
+    let total = month_total(&store.db, this).await.unwrap();
+    assert_eq!((total.total_bytes, total.lines), (31_376_164 + 7_844_041, 10));
+    let most = accounts_of_month(&store.db, this, 1).await.unwrap();
+    assert_eq!((most.len(), most[0].name.as_str()), (1, "Account 1"));
+    assert_eq!(most[0].usage.bandwidth.vod_bytes, 0);
+    assert_eq!(most[0].usage.updated_at, now());
+}
+
+#[tokio::test]
+async fn what_is_deleted_still_counts() {
+    let store = Store::new().await;
+    store.customer(1, 1..3).await;
+    let mut work = store.begin().await;
+    let mut gone = (project(1, 1), stream(1, Some(1)));
+    gone.0.deleted_at = Some(now());
+    gone.1.deleted_at = Some(now());
+    projects::upsert_many(&mut work.tx(), &[gone.0]).await.unwrap();
+    streams::upsert_many(&mut work.tx(), &[gone.1]).await.unwrap();
+    work.commit().await.unwrap();
+    fill(&store, 1..3).await;
+    store.roll_up(None, 1_000).await;
+    assert_eq!(of_account(&store, 1, THIS).await, Some(15_688_082));
+}
+
+#[tokio::test]
+async fn a_stream_brings_its_usage_when_it_leaves_the_pool() {
+    let store = Store::new().await;
+    store.customer(1, 1..2).await;
+    let mut work = store.begin().await;
+    let pooled = [stream(7, None), stream(8, None)];
+    streams::upsert_many(&mut work.tx(), &pooled).await.unwrap();
+    work.commit().await.unwrap();
+    fill(&store, 7..10).await; // the last is a stream nobody knows
+    let mut work = store.begin().await;
+    let done = roll_up(&mut work.tx(), None, 100, now()).await.unwrap();
+    work.commit().await.unwrap();
+    assert_eq!(done, RolledUp { account_months: 0, unassigned: 6, more: false });
+    assert_eq!(of_account(&store, 1, THIS).await, None);
+
+    let mut work = store.begin().await;
+    let mut tx = work.tx();
+    assert!(streams::assign(&mut tx, stream_id(7), project_id(1), now()).await.unwrap());
+    streams::upsert_many(&mut tx, &[stream(8, Some(1))]).await.unwrap();
+    work.commit().await.unwrap();
+    assert_eq!(store.roll_up(None, 100).await, 2);
+    assert_eq!(of_account(&store, 1, THIS).await, Some(15_688_082));
+    assert_eq!(of_account(&store, 1, LAST).await, Some(6_086_158));
+}
+
+#[tokio::test]
+async fn looks_at_one_month_and_at_so_many_changes_as_it_is_told() {
+    let store = Store::new().await;
+    for number in 1..=5 {
+        store.customer(number, number * 10..number * 10 + 3).await;
+        fill(&store, number * 10..number * 10 + 3).await;
+    }
+    let mut work = store.begin().await;
+    let part = roll_up(&mut work.tx(), Some(month(LAST)), 4, now()).await.unwrap();
+    work.commit().await.unwrap();
+    // Four changes of two accounts; the other changes of the two are done with them.
+    assert_eq!(part, RolledUp { account_months: 2, unassigned: 0, more: true });
+    assert_eq!(store.roll_up(Some(month(LAST)), 4).await, 3);
+    assert_eq!(of_account(&store, 5, LAST).await, Some(3 * 3_043_079));
+    assert_eq!(of_account(&store, 5, THIS).await, None);
+    assert_eq!(store.roll_up(None, 1).await, 5);
+    assert_eq!(of_account(&store, 5, THIS).await, Some(3 * 7_844_041));
+    assert_eq!(store.roll_up(None, 1).await, 0, "nothing has changed since");
+}
+
+#[tokio::test]
+async fn usage_taken_back_lowers_the_account() {
+    let store = Store::new().await;
+    store.customer(1, 1..2).await;
+    fill(&store, 1..2).await;
+    store.roll_up(None, 10).await;
+    store.complete("file-1", &[]).await.unwrap();
+    assert_eq!(store.roll_up(None, 10).await, 2);
+    assert_eq!(of_account(&store, 1, THIS).await, Some(0));
+}

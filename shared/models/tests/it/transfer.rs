@@ -1,0 +1,236 @@
+//! Import and export.
+
+use models::transfer::{
+    Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
+};
+use models::{ThrottledReason, UsageKind, accounts, projects, streams};
+
+use crate::support::{Store, account, account_id, at, now, project, stream, stream_id, usage};
+
+const ALL_OR_NOTHING: ImportOptions = ImportOptions { keep_going: false, batch: 3 };
+const KEEP_GOING: ImportOptions = ImportOptions { keep_going: true, batch: 3 };
+
+async fn import(
+    store: &Store,
+    options: ImportOptions,
+    text: &str,
+) -> Result<ImportReport, TransferError> {
+    let mut importer = Importer::new(store.db.clone(), options, now());
+    for (number, line) in (1..).zip(text.lines()) {
+        importer.push_line(number, line.as_bytes()).await?;
+    }
+    importer.finish().await
+}
+
+async fn exported(store: &Store, kind: Kind) -> String {
+    let mut text = Vec::new();
+    let count = export(&store.db, kind, &mut text).await.unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(count, text.lines().count() as u64);
+    text
+}
+
+async fn everything(store: &Store) -> String {
+    let mut text = String::new();
+    for kind in [Kind::Account, Kind::Project, Kind::Stream] {
+        text.push_str(&exported(store, kind).await);
+    }
+    text
+}
+
+fn line(kind: &str, number: u128, rest: &str) -> String {
+    let id = match kind {
+        "account" => account_id(number).to_string(),
+        "project" => crate::support::project_id(number).to_string(),
+        _ => stream_id(number).to_string(),
+    };
+    format!(r#"{{"kind":"{kind}","id":"{id}",{rest}}}"#)
+}
+
+fn account_line(number: u128) -> String {
+    line("account", number, r#""name":"Otter Lane","billingProvider":"cine.io""#)
+}
+
+fn project_line(number: u128, owner: u128) -> String {
+    let rest =
+        format!(r#""accountId":"{}","name":"Web","publicKey":"key{number}""#, account_id(owner));
+    line("project", number, &rest)
+}
+
+fn stream_line(number: u128, name: &str) -> String {
+    let rest = format!(r#""projectId":"{}","name":"{name}""#, crate::support::project_id(1));
+    line("stream", number, &rest)
+}
+
+fn small_company() -> String {
+    let lines = [
+        account_line(1),
+        project_line(1, 1),
+        stream_line(1, "one"),
+        String::new(),
+        stream_line(2, "two"),
+    ];
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn the_same_file_twice_changes_nothing() {
+    for options in [ALL_OR_NOTHING, KEEP_GOING, ImportOptions::default()] {
+        let store = Store::new().await;
+        let report = import(&store, options, &small_company()).await.unwrap();
+        assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 2 });
+        assert_eq!((report.lines, report.rejected_count), (5, 0));
+        let before = everything(&store).await;
+        let again = import(&store, options, &small_company()).await.unwrap();
+        assert_eq!((again.accepted.total(), again.unchanged), (0, report.accepted));
+        assert_eq!(everything(&store).await, before);
+    }
+}
+
+#[tokio::test]
+async fn what_was_exported_comes_back_as_it_was() {
+    let store = Store::new().await;
+    let mut odd = account(1);
+    odd.name = "Größe \"7\" \\ 東京 \u{1f9a6}".to_owned();
+    odd.throttled_at = Some(at("2026-10-01T00:00:00.000001Z"));
+    odd.throttled_reason = Some(ThrottledReason::OverLimit);
+    odd.unthrottleable = true;
+    odd.deleted_at = Some(at("2026-10-02T00:00:00Z"));
+    let mut work = store.begin().await;
+    let mut tx = work.tx();
+    let rest: Vec<_> = (2..=1_200).map(account).collect();
+    accounts::upsert_many(&mut tx, &[odd]).await.unwrap();
+    accounts::upsert_many(&mut tx, &rest).await.unwrap();
+    projects::upsert_many(&mut tx, &[project(1, 1), project(2, 900)]).await.unwrap();
+    let mut pooled = stream(2, None);
+    pooled.record = true;
+    pooled.instance_name = "elsewhere".to_owned();
+    pooled.updated_at = at("2026-10-21T00:00:00Z");
+    streams::upsert_many(&mut tx, &[stream(1, Some(1)), pooled]).await.unwrap();
+    work.commit().await.unwrap();
+
+    let before = everything(&store).await;
+    let other = Store::new().await;
+    let report = import(&other, ImportOptions::default(), &before).await.unwrap();
+    assert_eq!(report.accepted, Counts { accounts: 1_200, projects: 2, streams: 2 });
+    assert_eq!(everything(&other).await, before);
+    let again = import(&other, ImportOptions::default(), &before).await.unwrap();
+    assert_eq!(again.accepted, Counts::default());
+}
+
+#[tokio::test]
+async fn the_first_bad_line_ends_an_import_and_nothing_is_stored() {
+    let store = Store::new().await;
+    let text = format!("{}\n{}\nnonsense\n", small_company(), project_line(9, 77));
+    let error = import(&store, ALL_OR_NOTHING, &text).await.unwrap_err().to_string();
+    assert!(error.starts_with("line 6, `accountId`: there is no account acct_"), "{error}");
+    assert!(error.ends_with("import it before; nothing was stored"), "{error}");
+    assert_eq!(everything(&store).await, "");
+    let mut importer = Importer::new(store.db.clone(), ALL_OR_NOTHING, now());
+    importer.push_line(1, b"nonsense").await.unwrap_err();
+    let ended = importer.push_line(2, account_line(1).as_bytes()).await.unwrap_err();
+    assert!(matches!(ended, TransferError::Ended));
+    assert!(matches!(importer.finish().await, Err(TransferError::Ended)));
+    assert_eq!(everything(&store).await, "");
+}
+
+#[tokio::test]
+async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
+    let store = Store::new().await;
+    let text = [
+        project_line(1, 1), // its account comes one line too late
+        account_line(1),
+        "{\"kind\":\"acount\"}".to_owned(),
+        project_line(1, 1),
+        project_line(2, 1).replace("key2", "key1"),
+        stream_line(1, "one"),
+        stream_line(2, "one"),
+        stream_line(3, "three").replace("proj_0", "proj_1"),
+        stream_line(1, "renamed"),
+    ]
+    .join("\n");
+    let report = import(&store, KEEP_GOING, &text).await.unwrap();
+    assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 1 });
+    let found: Vec<String> =
+        report.rejected.iter().map(|p| format!("{} {:?}", p.line, p.field)).collect();
+    let expected = [
+        (1, "accountId"),
+        (3, "kind"),
+        (5, "publicKey"),
+        (7, "name"),
+        (8, "projectId"),
+        (9, "name"),
+    ];
+    assert_eq!(found, expected.map(|(line, field)| format!("{line} {:?}", Some(field))));
+    assert_eq!(report.rejected_count, 6);
+    assert_eq!(everything(&store).await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn what_a_row_is_bound_to_stays() {
+    let store = Store::new().await;
+    import(&store, ALL_OR_NOTHING, &small_company()).await.unwrap();
+    let lines = [
+        (account_line(2) + "\n" + &project_line(1, 2), "this project is of acct_"),
+        (project_line(1, 1).replace("key1", "key9"), "keeps its key `key1`"),
+        (stream_line(1, "one").replace("projectId", "projectid"), "did you mean `projectId`?"),
+        (line("stream", 1, "\"name\":\"one\""), "this stream is of proj_"),
+    ];
+    for (text, expected) in lines {
+        let error = import(&store, ALL_OR_NOTHING, &text).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_moves_the_time_of_the_change_only() {
+    let store = Store::new().await;
+    import(&store, ALL_OR_NOTHING, &account_line(1)).await.unwrap();
+    let later = at("2026-10-21T00:00:00Z");
+    let mut importer = Importer::new(store.db.clone(), ALL_OR_NOTHING, later);
+    let renamed = account_line(1).replace("Otter", "Beaver");
+    importer.push_line(1, renamed.as_bytes()).await.unwrap();
+    importer.finish().await.unwrap();
+    let found = accounts::get(&store.db, account_id(1)).await.unwrap().unwrap();
+    assert_eq!((found.name.as_str(), found.created_at), ("Beaver Lane", now()));
+    assert_eq!(found.updated_at, later);
+}
+
+#[tokio::test]
+async fn exports_usage_that_no_import_takes() {
+    let store = Store::new().await;
+    store.customer(1, 1..2).await;
+    let rows = [usage(1, "2026-10-05T10:00:00Z", UsageKind::Hls, 5)];
+    store.complete("a", &rows).await.unwrap();
+    store.roll_up(None, 10).await;
+    let text = exported(&store, Kind::Usage).await;
+    let expected = format!(
+        concat!(
+            r#"{{"kind":"usage","accountId":"{}","month":"2026-10","bandwidthBytes":5,"#,
+            r#""fmsBytes":0,"hlsBytes":5,"vodBytes":0,"lines":1,"#,
+            r#""updatedAt":"2026-10-20T12:00:00Z"}}"#,
+            "\n"
+        ),
+        account_id(1)
+    );
+    assert_eq!(text, expected);
+    let error = import(&store, ALL_OR_NOTHING, &text).await.unwrap_err().to_string();
+    assert!(error.contains("usage is exported only"), "{error}");
+}
+
+#[tokio::test]
+async fn a_target_that_fails_ends_the_export() {
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let store = Store::new().await;
+    store.customer(1, 1..2).await;
+    let error = export(&store.db, Kind::Account, &mut Full).await.unwrap_err();
+    assert!(matches!(error, TransferError::Write(_)), "{error}");
+}

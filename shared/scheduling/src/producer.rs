@@ -1,0 +1,392 @@
+//! Asks for work on behalf of one source.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use admission::{Rejection, Rules, Voucher};
+use contract::{Contract, Descriptor, Payload};
+use database::Tx;
+use envelope::{Door, Envelope, KeyRing, RawJson, SealingPublicKey, SigningKey, Stamp};
+use manifest::Manifest;
+use tasks::{Enqueued, NewTask, RejectionSeen, TaskStore, Tick};
+use values::{JobName, Secret, Source, TaskId};
+
+use crate::{EnqueueError, TaskOptions};
+
+/// Labels of a task at the most.
+const MAX_LABELS: usize = 20;
+/// Bytes of a label at the most.
+const MAX_LABEL_BYTES: usize = 200;
+
+/// Told of each rejection as it happens, with whether it is the first of its kind.
+pub type OnRejection = Arc<dyn Fn(&Rejection, bool) + Send + Sync>;
+
+/// What a producer is made of.
+#[derive(Clone)]
+pub struct ProducerParts {
+    /// Where tasks are stored.
+    pub store: Arc<dyn TaskStore>,
+    /// The rules, for refusing early.
+    pub manifest: Arc<Manifest>,
+    /// The jobs that may be asked for.
+    pub contract: Arc<Contract>,
+    /// The key that proves the source.
+    pub key: Arc<SigningKey>,
+    /// All keys, where known: then proofs are checked at once too.
+    pub keys: Option<Arc<KeyRing>>,
+    /// The worker's public key for configuration.
+    pub sealing: Option<SealingPublicKey>,
+    /// Sections this source can supply, by name, as JSON objects.
+    pub configuration: Arc<BTreeMap<String, Secret<String>>>,
+    /// Told of each rejection.
+    pub on_rejection: Option<OnRejection>,
+}
+
+impl fmt::Debug for ProducerParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProducerParts").field("source", self.key.source()).finish_non_exhaustive()
+    }
+}
+
+/// Asks for work on behalf of one source; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Producer {
+    parts: ProducerParts,
+    /// Sealed sections by job and name: sealed once, not per task.
+    sealed: Arc<Mutex<HashMap<(JobName, &'static str), String>>>,
+}
+
+/// A task stored inside the caller's transaction.
+#[derive(Debug)]
+#[must_use = "call `wake` after the commit, or workers find the task only at their next poll"]
+pub struct Stored {
+    /// What became of the request.
+    pub enqueued: Enqueued,
+    store: Arc<dyn TaskStore>,
+}
+
+impl Stored {
+    /// The task that stands for the request.
+    pub fn task_id(&self) -> TaskId {
+        self.enqueued.task_id
+    }
+
+    /// Tells the workers of this process, once the transaction is committed.
+    pub fn wake(self) {
+        self.store.wake();
+    }
+}
+
+impl Producer {
+    /// Makes a producer for the source of its key.
+    pub fn new(parts: ProducerParts) -> Self {
+        Self { parts, sealed: Arc::default() }
+    }
+
+    /// The source it speaks for.
+    pub fn source(&self) -> &Source {
+        self.parts.key.source()
+    }
+
+    /// The store it writes to.
+    pub fn store(&self) -> &Arc<dyn TaskStore> {
+        &self.parts.store
+    }
+
+    /// Asks for a job.
+    ///
+    /// # Errors
+    /// [`EnqueueError::Rejected`] with a code and what to change; it is kept and counted too.
+    pub async fn enqueue<P: Payload>(
+        &self,
+        payload: &P,
+        options: TaskOptions,
+    ) -> Result<Enqueued, EnqueueError> {
+        let task = self.kept(self.prepare(payload, options)).await?;
+        let enqueued = self.parts.store.enqueue(vec![task]).await?;
+        Ok(enqueued[0])
+    }
+
+    /// Asks for a job many times; all are stored, or none if one is refused.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn enqueue_many<P: Payload>(
+        &self,
+        payloads: &[P],
+        options: &TaskOptions,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        let mut batch = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            batch.push(self.kept(self.prepare(payload, options.clone())).await?);
+        }
+        Ok(self.parts.store.enqueue(batch).await?)
+    }
+
+    /// Asks for a job inside the caller's transaction: it is there if and only if that commits.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`]; the caller decides whether to go on with the transaction.
+    pub async fn enqueue_in<P: Payload>(
+        &self,
+        tx: &mut Tx<'_>,
+        payload: &P,
+        options: TaskOptions,
+    ) -> Result<Stored, EnqueueError> {
+        // A rejection is kept by the caller's process only: the transaction holds the writer.
+        let task = self.prepare(payload, options).inspect_err(|error| self.tell(error, true))?;
+        let enqueued = self.parts.store.enqueue_in(tx, vec![task]).await?[0];
+        Ok(Stored { enqueued, store: Arc::clone(&self.parts.store) })
+    }
+
+    /// Asks for a job by name, with a payload and configuration that came from outside.
+    ///
+    /// Sections of `configuration` that are not sealed yet are sealed here.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn enqueue_raw(
+        &self,
+        job: &str,
+        configuration: &RawJson,
+        payload: RawJson,
+        options: TaskOptions,
+    ) -> Result<Enqueued, EnqueueError> {
+        let task = self.kept(self.prepare_raw(job, configuration, payload, options, None)).await?;
+        let enqueued = self.parts.store.enqueue(vec![task]).await?;
+        Ok(enqueued[0])
+    }
+
+    /// Asks for a job on behalf of a schedule, at most once per tick.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn enqueue_tick(
+        &self,
+        tick: Tick,
+        job: &JobName,
+        payload: RawJson,
+        options: TaskOptions,
+    ) -> Result<Enqueued, EnqueueError> {
+        let mut task = self
+            .kept(self.prepare_raw(job.as_str(), &RawJson::empty_object(), payload, options, None))
+            .await?;
+        task.tick = Some(tick);
+        let enqueued = self.parts.store.enqueue(vec![task]).await?;
+        Ok(enqueued[0])
+    }
+
+    /// Makes the task of a typed payload without storing it.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`], but nothing is kept of a rejection.
+    pub fn prepare<P: Payload>(
+        &self,
+        payload: &P,
+        options: TaskOptions,
+    ) -> Result<NewTask, EnqueueError> {
+        let payload = RawJson::from_value(payload).map_err(EnqueueError::Payload)?;
+        self.prepare_raw(P::JOB, &RawJson::empty_object(), payload, options, None)
+    }
+
+    /// Makes a task without storing it.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`], but nothing is kept of a rejection.
+    pub fn prepare_raw(
+        &self,
+        job: &str,
+        configuration: &RawJson,
+        payload: RawJson,
+        options: TaskOptions,
+        parent: Option<TaskId>,
+    ) -> Result<NewTask, EnqueueError> {
+        let parts = &self.parts;
+        let source = parts.key.source();
+        check_labels(&options.labels)?;
+        let descriptor = parts.contract.get(job);
+        let configuration = match descriptor {
+            Some(descriptor) => self.configuration(descriptor, configuration)?,
+            None => configuration.clone(),
+        };
+        let envelope = Envelope {
+            configuration,
+            job_name: job.to_owned(),
+            source: source.to_string(),
+            job_payload: payload,
+        };
+        let row = descriptor.and_then(|descriptor| parts.manifest.jobs.get(&descriptor.job));
+        let now = parts.store.now();
+        let run_at = options.run_at.or_else(|| options.delay.map(|delay| now.after(delay)));
+        let unique_key = descriptor.zip(options.unique.as_ref()).map(|(descriptor, unique)| {
+            unique.key(&descriptor.job, source, envelope.job_payload.as_str())
+        });
+        let stamp = Stamp {
+            task_id: TaskId::new(now, tasks::random_bytes()),
+            issued_at: now,
+            not_after: run_at.unwrap_or(now).max(now).after(parts.manifest.worker.task_lifetime),
+            run_at,
+            priority: options.priority.or(row.map(|row| row.priority)).unwrap_or(0).min(2),
+            max_attempts: options
+                .max_attempts
+                .or(row.map(|row| row.max_attempts))
+                .unwrap_or(1)
+                .max(1),
+            unique_key,
+        };
+        let Envelope { configuration, job_name, source: _, job_payload } = &envelope;
+        let proof =
+            parts.key.prove(&stamp, job_name, configuration.as_bytes(), job_payload.as_bytes());
+        let rules = Rules {
+            manifest: &parts.manifest,
+            contract: &parts.contract,
+            keys: parts.keys.as_deref(),
+            sealing: None,
+            worker_sections: None,
+        };
+        let voucher =
+            Voucher::Proof { door: Door::Enqueue, now, stamp: &stamp, proof: Some(&proof) };
+        let admitted = admission::admit(&rules, &envelope, &voucher)?;
+        Ok(NewTask {
+            job: admitted.descriptor.job.clone(),
+            source: admitted.source,
+            host: admitted.host.or(options.host),
+            stamp,
+            configuration: envelope.configuration,
+            payload: envelope.job_payload,
+            proof: Some(proof),
+            timeout: options.timeout,
+            labels: options.labels,
+            unique_for: options.unique.and_then(|unique| unique.period),
+            parent,
+            tick: None,
+        })
+    }
+
+    /// The sealed sections of a task: what was given, and what this source supplies itself.
+    fn configuration(
+        &self,
+        descriptor: &Descriptor,
+        given: &RawJson,
+    ) -> Result<RawJson, EnqueueError> {
+        let bare = Envelope {
+            configuration: given.clone(),
+            job_name: String::new(),
+            source: String::new(),
+            job_payload: RawJson::empty_object(),
+        };
+        let mut sections = bare.sections().map_err(|error| {
+            admission::malformed(descriptor.job.as_str(), self.source().as_str(), &error)
+        })?;
+        if sections.is_empty() && self.parts.configuration.is_empty() {
+            return Ok(given.clone());
+        }
+        for declared in descriptor.sections.iter().filter(|s| s.origin.allows_envelope()) {
+            if let Some(value) = sections.get(declared.name) {
+                if value.is_object() {
+                    let sealed = self.seal(descriptor, declared.name, value.as_bytes())?;
+                    sections.insert(declared.name.to_owned(), text(&sealed));
+                }
+            } else if let Some(own) = self.parts.configuration.get(declared.name) {
+                let sealed = self.seal_own(descriptor, declared.name, own)?;
+                sections.insert(declared.name.to_owned(), text(&sealed));
+            }
+        }
+        let members: Vec<String> = sections
+            .iter()
+            .map(|(name, value)| format!("{}:{}", text(name).as_str(), value.as_str()))
+            .collect();
+        let object = format!("{{{}}}", members.join(","));
+        RawJson::parse(object, &envelope::Limits::default()).map_err(EnqueueError::Payload)
+    }
+
+    fn seal_own(
+        &self,
+        descriptor: &Descriptor,
+        section: &'static str,
+        value: &Secret<String>,
+    ) -> Result<String, EnqueueError> {
+        let key = (descriptor.job.clone(), section);
+        let known = self.sealed.lock().expect("no one panics while holding it").get(&key).cloned();
+        if let Some(sealed) = known {
+            return Ok(sealed);
+        }
+        let sealed = self.seal(descriptor, section, value.expose().as_bytes())?;
+        self.sealed.lock().expect("no one panics while holding it").insert(key, sealed.clone());
+        Ok(sealed)
+    }
+
+    fn seal(
+        &self,
+        descriptor: &Descriptor,
+        section: &str,
+        plain: &[u8],
+    ) -> Result<String, EnqueueError> {
+        let Some(key) = &self.parts.sealing else {
+            return Err(EnqueueError::NoSealingKey { section: section.to_owned() });
+        };
+        key.seal(self.source().as_str(), descriptor.job.as_str(), section, plain)
+            .map_err(|source| EnqueueError::Seal { section: section.to_owned(), source })
+    }
+
+    /// Keeps and tells a rejection on its way out.
+    async fn kept(&self, prepared: Result<NewTask, EnqueueError>) -> Result<NewTask, EnqueueError> {
+        if let Err(EnqueueError::Rejected(rejection)) = &prepared {
+            let first = self.parts.store.record_rejection(seen(rejection, None, "enqueue")).await;
+            // A store that does not answer must not hide why the request was refused.
+            self.tell_rejection(rejection, first.unwrap_or(true));
+        }
+        prepared
+    }
+
+    fn tell(&self, error: &EnqueueError, first: bool) {
+        if let EnqueueError::Rejected(rejection) = error {
+            self.tell_rejection(rejection, first);
+        }
+    }
+
+    fn tell_rejection(&self, rejection: &Rejection, first: bool) {
+        tracing::warn!(
+            code = %rejection.code,
+            job_name = %rejection.job_name,
+            source = %rejection.source,
+            field = %rejection.field,
+            reason = %rejection.message,
+            "request rejected"
+        );
+        if let Some(tell) = &self.parts.on_rejection {
+            tell(rejection, first);
+        }
+    }
+}
+
+/// A rejection as the store keeps it.
+pub fn seen(rejection: &Rejection, task_id: Option<TaskId>, door: &str) -> RejectionSeen {
+    const LONGEST_MESSAGE: usize = 500;
+    let field = match rejection.field.as_str() {
+        "" => String::new(),
+        field => format!("{field}: "),
+    };
+    RejectionSeen {
+        code: rejection.code.to_string(),
+        source: rejection.source.clone(),
+        job: rejection.job_name.clone(),
+        message: format!("{field}{}", rejection.message).chars().take(LONGEST_MESSAGE).collect(),
+        task_id,
+        door: door.to_owned(),
+    }
+}
+
+fn text(value: &str) -> RawJson {
+    RawJson::from_value(&value).expect("a text is JSON")
+}
+
+fn check_labels(labels: &[String]) -> Result<(), EnqueueError> {
+    let fits = |label: &String| !label.is_empty() && label.len() <= MAX_LABEL_BYTES;
+    if labels.len() <= MAX_LABELS && labels.iter().all(fits) {
+        Ok(())
+    } else {
+        Err(EnqueueError::Labels { max_labels: MAX_LABELS, max_bytes: MAX_LABEL_BYTES })
+    }
+}

@@ -1,0 +1,249 @@
+//! Leasing: the best tasks first, in one transaction with whatever else waits to be written.
+
+use std::collections::HashMap;
+
+use database::{DbError, Query, Row, Tx};
+use values::{Span, TaskId, Timestamp};
+
+use super::workers::finish_cancelled;
+use crate::{LeaseRequest, LeasedTask, StoredTask};
+
+/// The most tasks one request is given.
+const MAX_LEASE: usize = 5_000;
+
+/// The columns of a [`StoredTask`], from `mw_envelope e JOIN mw_lane l`.
+pub(super) const STORED: &str =
+    "e.id, l.job, l.source, l.host, e.configuration, e.payload, e.stamp,
+    e.proof, e.timeout, e.labels, e.parent, e.enqueued_at";
+/// The number of columns in [`STORED`].
+pub(super) const STORED_COLUMNS: usize = 12;
+
+/// Reads the columns of [`STORED`], which come first in the row.
+pub(super) fn stored_task(row: &Row) -> Result<StoredTask, DbError> {
+    let labels: Option<String> = row.get(9)?;
+    Ok(StoredTask {
+        task_id: row.get::<TaskId>(0)?,
+        job: row.get(1)?,
+        source: row.get(2)?,
+        host: Some(row.get::<String>(3)?).filter(|host| !host.is_empty()),
+        configuration: row.get(4)?,
+        payload: row.get(5)?,
+        stamp: row.get(6)?,
+        proof: row.get(7)?,
+        timeout: row.get::<Option<i64>>(8)?.map(Span::from_micros),
+        labels: labels.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        parent: row.get(10)?,
+        enqueued_at: row.get(11)?,
+    })
+}
+
+/// A list of numbers as JSON, to be read by `json_each`.
+pub(super) fn numbers(list: impl IntoIterator<Item = i64>) -> String {
+    let mut text = String::from("[");
+    for (at, number) in list.into_iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&number.to_string());
+    }
+    text.push(']');
+    text
+}
+
+struct Candidate {
+    seq: i64,
+    priority: i64,
+    run_at: i64,
+    job: usize,
+}
+
+/// Leases for one request; returns nothing if nothing fits.
+pub(super) async fn lease(
+    tx: &mut Tx<'_>,
+    request: &LeaseRequest,
+    now: Timestamp,
+    token: i64,
+) -> Result<Vec<LeasedTask>, DbError> {
+    let wanted = (request.start + request.hold).min(MAX_LEASE);
+    let mut candidates = candidates(tx, request, wanted).await?;
+    candidates.sort_by_key(|c| (-c.priority, c.run_at, c.seq));
+    let mut room = room(tx, request, &candidates).await?;
+    candidates.retain(|candidate| match room.get_mut(&candidate.job) {
+        None => true,
+        Some(0) => false,
+        Some(left) => {
+            *left -= 1;
+            true
+        }
+    });
+    candidates.truncate(wanted);
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (start, hold) = candidates.split_at(request.start.min(candidates.len()));
+    take(tx, request.worker, token, Some(now), start).await?;
+    take(tx, request.worker, token, None, hold).await?;
+    read(tx, token, now, &candidates, start.len()).await
+}
+
+/// The best `wanted` tasks of each lane that this worker may serve.
+async fn candidates(
+    tx: &mut Tx<'_>,
+    request: &LeaseRequest,
+    wanted: usize,
+) -> Result<Vec<Candidate>, DbError> {
+    let query = Query::new(
+        "WITH RECURSIVE work (lane) AS (
+           SELECT min(lane) FROM mw_task WHERE state = 1
+           UNION ALL
+           SELECT (SELECT min(lane) FROM mw_task WHERE state = 1 AND lane > work.lane)
+             FROM work WHERE work.lane IS NOT NULL)
+         SELECT l.id, l.job FROM work JOIN mw_lane l ON l.id = work.lane
+          WHERE l.host IN ('', $1)
+            AND NOT EXISTS (SELECT 1 FROM mw_pause p WHERE p.job IN (l.job, '*'))",
+    );
+    let lanes = tx.all(query.bind(request.host.as_str())).await?;
+    let above = request.above.map_or(-1, i64::from);
+    let mut found = Vec::new();
+    for lane in lanes {
+        let job: String = lane.get(1)?;
+        let Some(job) = request.jobs.iter().position(|(name, _)| name.as_str() == job) else {
+            continue;
+        };
+        let query = Query::new(
+            "SELECT seq, priority, run_at FROM mw_task
+              WHERE state = 1 AND lane = $1 AND priority > $2
+              ORDER BY priority DESC, run_at, seq LIMIT $3",
+        );
+        let limit = i64::try_from(wanted).expect("bounded by MAX_LEASE");
+        let query = query.bind(lane.get::<i64>(0)?).bind(above).bind(limit);
+        for row in tx.all(query).await? {
+            let (seq, priority, run_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            found.push(Candidate { seq, priority, run_at, job });
+        }
+    }
+    Ok(found)
+}
+
+/// For each job with a limit that has candidates: how many more of it may run.
+async fn room(
+    tx: &mut Tx<'_>,
+    request: &LeaseRequest,
+    candidates: &[Candidate],
+) -> Result<HashMap<usize, u32>, DbError> {
+    let mut room: HashMap<usize, u32> = candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate.job, request.jobs[candidate.job].1?)))
+        .collect();
+    if room.is_empty() {
+        return Ok(room);
+    }
+    let rows = tx
+        .all(Query::new(
+            "SELECT l.job, count(*) FROM mw_task t JOIN mw_lane l ON l.id = t.lane
+              WHERE t.state = 2 GROUP BY l.job",
+        ))
+        .await?;
+    for row in rows {
+        let (job, running): (String, i64) = (row.get(0)?, row.get(1)?);
+        let at = request.jobs.iter().position(|(name, _)| name.as_str() == job);
+        if let Some(left) = at.and_then(|at| room.get_mut(&at)) {
+            *left = left.saturating_sub(u32::try_from(running).unwrap_or(u32::MAX));
+        }
+    }
+    Ok(room)
+}
+
+async fn take(
+    tx: &mut Tx<'_>,
+    worker: i64,
+    token: i64,
+    started_at: Option<Timestamp>,
+    tasks: &[Candidate],
+) -> Result<(), DbError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let query = Query::new(
+        "UPDATE mw_task SET state = 2, worker = $1, token = $2, started_at = $3,
+           attempt = attempt + ($3 IS NOT NULL) WHERE seq IN (SELECT value FROM json_each($4))",
+    );
+    let query = query.bind(worker).bind(token).bind(started_at);
+    tx.execute(query.bind(numbers(tasks.iter().map(|task| task.seq)))).await?;
+    Ok(())
+}
+
+/// Reads the taken tasks back in the order they are to run.
+async fn read(
+    tx: &mut Tx<'_>,
+    token: i64,
+    now: Timestamp,
+    best: &[Candidate],
+    started: usize,
+) -> Result<Vec<LeasedTask>, DbError> {
+    let query = Query::built(format!(
+        "SELECT {STORED}, t.seq, t.attempt, t.max_attempts, t.priority, t.run_at
+           FROM json_each($1) j JOIN mw_task t ON t.seq = j.value
+           JOIN mw_envelope e ON e.seq = t.seq JOIN mw_lane l ON l.id = t.lane ORDER BY j.key"
+    ));
+    let rows = tx.all(query.bind(numbers(best.iter().map(|task| task.seq)))).await?;
+    let mut leased = Vec::with_capacity(rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        leased.push(LeasedTask {
+            row: row.get(STORED_COLUMNS)?,
+            token,
+            started: at < started,
+            attempt: row.get(STORED_COLUMNS + 1)?,
+            max_attempts: row.get(STORED_COLUMNS + 2)?,
+            priority: row.get(STORED_COLUMNS + 3)?,
+            run_at: row.get(STORED_COLUMNS + 4)?,
+            leased_at: now,
+            task: stored_task(row)?,
+        });
+    }
+    Ok(leased)
+}
+
+/// Counts an attempt for held tasks; returns the rows that are still held under their token.
+pub(super) async fn start(
+    tx: &mut Tx<'_>,
+    worker: i64,
+    leases: &[(i64, i64)],
+    now: Timestamp,
+) -> Result<Vec<i64>, DbError> {
+    let query = Query::new(
+        "UPDATE mw_task SET attempt = attempt + 1, started_at = $1 FROM json_each($3) j
+          WHERE mw_task.seq = j.value ->> 0 AND token = j.value ->> 1 AND state = 2
+            AND worker = $2 AND started_at IS NULL AND cancel = 0 RETURNING mw_task.seq",
+    );
+    let rows = tx.all(query.bind(now).bind(worker).bind(pairs(leases))).await?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Undoes leases nobody received; their attempts do not count.
+pub(super) async fn unlease(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    leases: &[(i64, i64)],
+) -> Result<(), DbError> {
+    let query = Query::new(
+        "UPDATE mw_task SET state = 1, attempt = attempt - (started_at IS NOT NULL), worker = NULL,
+           token = NULL, started_at = NULL FROM json_each($1) j
+          WHERE mw_task.seq = j.value ->> 0 AND token = j.value ->> 1 AND state = 2",
+    );
+    tx.execute(query.bind(pairs(leases))).await?;
+    finish_cancelled(tx, now).await
+}
+
+/// Pairs of numbers as JSON, to be read by `json_each`.
+pub(super) fn pairs(list: &[(i64, i64)]) -> String {
+    serde_json::to_string(list).expect("numbers are JSON")
+}
+
+/// Makes due tasks available; returns when the next one is due.
+pub(super) async fn promote(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    let query = Query::new("UPDATE mw_task SET state = 1 WHERE state = 0 AND run_at <= $1");
+    tx.execute(query.bind(now)).await?;
+    let row = tx.first(Query::new("SELECT min(run_at) FROM mw_task WHERE state = 0")).await?;
+    row.map_or(Ok(None), |row| row.get(0))
+}

@@ -1,0 +1,159 @@
+//! Settling: outcome, final write step and follow-ups in one transaction.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use database::{DbError, Query, Tx};
+use futures_util::FutureExt as _;
+use values::Timestamp;
+
+use super::changes::{Changes, Held, Plain, free_keys};
+use super::enqueue::enqueue;
+use super::lanes::Lanes;
+use super::lease::pairs;
+use super::schema::state;
+use crate::model::chain;
+use crate::{Enqueued, FinalWrite, NewTask, Settle, Settled, Settlement};
+
+/// How long a final write step may take; every other task of the process waits meanwhile.
+const FINAL_WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Settles a batch; one answer per settlement, in order.
+pub(super) async fn settle(
+    tx: &mut Tx<'_>,
+    lanes: &mut Lanes,
+    now: Timestamp,
+    batch: Vec<Settlement>,
+) -> Result<Vec<Settled>, DbError> {
+    let mut leases = fence(tx, batch.iter().map(|s| (s.row, s.token)).collect()).await?;
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut changes = Changes::default();
+    for settlement in batch {
+        let Settlement { row, token, settle, report } = settlement;
+        let Some(held) = leases.get(&row).filter(|held| held.token == token) else {
+            answers.push(Settled::LeaseLost);
+            continue;
+        };
+        let mut follow_ups = Vec::new();
+        let plain = match settle {
+            Settle::Completed { result, write, follow_ups: new } => {
+                let key_of = held.is_unique.then_some(row);
+                match complete(tx, lanes, now, key_of, write, new).await? {
+                    Ok(stored) => follow_ups = stored,
+                    Err(failed) => {
+                        answers.push(failed);
+                        continue;
+                    }
+                }
+                Plain::Final { state: state::COMPLETED, result }
+            }
+            Settle::Discard => Plain::Final { state: state::DISCARDED, result: None },
+            Settle::Cancel => Plain::Final { state: state::CANCELLED, result: None },
+            _ if held.cancel => Plain::Final { state: state::CANCELLED, result: None },
+            Settle::Retry { after } => Plain::Wait { run_at: now.after(after), uncount: false },
+            Settle::Snooze { after } => Plain::Wait { run_at: now.after(after), uncount: true },
+            Settle::Hold { code, release } => Plain::Hold { code, release },
+            Settle::GiveBack => Plain::Return,
+        };
+        changes.add(row, held, plain, report);
+        // A second settlement of the same lease comes too late, in the same batch too.
+        leases.remove(&row);
+        answers.push(Settled::Done { follow_ups });
+    }
+    changes.write(tx, now).await?;
+    Ok(answers)
+}
+
+/// Finds the rows whose token is still the one of the lease.
+async fn fence(tx: &mut Tx<'_>, leases: Vec<(i64, i64)>) -> Result<HashMap<i64, Held>, DbError> {
+    let query = Query::new(
+        "SELECT t.seq, t.token, t.attempt, t.worker, t.started_at, t.cancel, t.is_unique
+           FROM json_each($1) j JOIN mw_task t ON t.seq = j.value ->> 0
+          WHERE t.state = 2 AND t.token = j.value ->> 1",
+    );
+    let mut held = HashMap::with_capacity(leases.len());
+    for row in tx.all(query.bind(pairs(&leases))).await? {
+        let known = Held {
+            token: row.get(1)?,
+            attempt: row.get(2)?,
+            worker: row.get(3)?,
+            started_at: row.get(4)?,
+            cancel: row.get(5)?,
+            is_unique: row.get(6)?,
+        };
+        held.insert(row.get(0)?, known);
+    }
+    Ok(held)
+}
+
+/// Runs the final write step and stores the follow-ups; a failure undoes only these.
+///
+/// `key_of` is the row if it holds a unique key: its follow-ups find the key free, as it ends here.
+async fn complete(
+    tx: &mut Tx<'_>,
+    lanes: &mut Lanes,
+    now: Timestamp,
+    key_of: Option<i64>,
+    write: Option<FinalWrite>,
+    follow_ups: Vec<NewTask>,
+) -> Result<Result<Vec<Enqueued>, Settled>, DbError> {
+    if write.is_none() && follow_ups.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    tx.execute(Query::new("SAVEPOINT outcome")).await?;
+    let written = async {
+        if let Some(row) = key_of.filter(|_| !follow_ups.is_empty()) {
+            free_keys(tx, now, &[row]).await?;
+        }
+        if let Some(write) = write {
+            run_write(tx, write).await?;
+        }
+        enqueue(tx, lanes, now, &follow_ups).await
+    };
+    let written = written.await;
+    match written {
+        Ok(stored) => {
+            tx.execute(Query::new("RELEASE outcome")).await?;
+            Ok(Ok(stored))
+        }
+        Err(error) if concerns_everyone(&error) => Err(error),
+        Err(error) => {
+            lanes.forget();
+            tx.execute(Query::new("ROLLBACK TO outcome")).await?;
+            tx.execute(Query::new("RELEASE outcome")).await?;
+            let transient = error.is_transient();
+            Ok(Err(Settled::WriteFailed { error: chain(&error), transient }))
+        }
+    }
+}
+
+/// Whether nothing else of the transaction can be stored either.
+fn concerns_everyone(error: &DbError) -> bool {
+    matches!(
+        error,
+        DbError::Full
+            | DbError::Unreachable(_)
+            | DbError::Closed
+            | DbError::ReadOnly
+            | DbError::NotADatabase
+    )
+}
+
+/// Runs code of a job inside the writer: neither a panic nor a wait without end may stop it.
+async fn run_write(tx: &mut Tx<'_>, write: FinalWrite) -> Result<(), DbError> {
+    let step = AssertUnwindSafe(async { write(tx).await }).catch_unwind();
+    match tokio::time::timeout(FINAL_WRITE_LIMIT, step).await {
+        Ok(Ok(written)) => written,
+        Ok(Err(panic)) => {
+            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            let message = message.unwrap_or_else(|| "no message".to_owned());
+            Err(DbError::Refused(format!("the final write step panicked: {message}")))
+        }
+        Err(_) => Err(DbError::Refused(format!(
+            "the final write step took longer than {} s; it may only write to the database",
+            FINAL_WRITE_LIMIT.as_secs()
+        ))),
+    }
+}
