@@ -1,1 +1,13 @@
-//! placeholder
+//! The one program that does all background work of a live-streaming company.
+//!
+//! This crate puts the parts together: settings, keys, manifest and registry become an
+//! [`app::App`]; [`work`] runs tasks; [`cli`] is the command line. It holds no job logic and no
+//! admission rules.
+
+pub mod app;
+pub mod cli;
+pub mod configuration;
+pub mod home;
+pub mod settings;
+pub mod title;
+pub mod work;

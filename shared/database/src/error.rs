@@ -89,26 +89,15 @@ impl DbError {
             | Self::Moved { path: _ }
             | Self::NotADatabase
             | Self::Constraint { message: _ }
-            | Self::Column {
-                column: _,
-                expected: _,
-            }
-            | Self::Schema {
-                component: _,
-                found: _,
-                from: _,
-                to: _,
-                hint: _,
-            }
+            | Self::Column { column: _, expected: _ }
+            | Self::Schema { component: _, found: _, from: _, to: _, hint: _ }
             | Self::Other(_)
             | Self::Refused(_) => false,
         }
     }
 
     pub(crate) fn moved(path: &Path) -> Self {
-        Self::Moved {
-            path: path.to_owned(),
-        }
+        Self::Moved { path: path.to_owned() }
     }
 }
 
@@ -118,10 +107,9 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::PoolTimedOut => return Self::Busy,
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return Self::Closed,
             sqlx::Error::Io(_) => return Self::Unreachable(error),
-            sqlx::Error::Database(inner) => inner
-                .code()
-                .and_then(|code| code.parse::<i32>().ok())
-                .map(|code| code & 0xff),
+            sqlx::Error::Database(inner) => {
+                inner.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff)
+            }
             _ => None,
         };
         match family {
@@ -130,9 +118,7 @@ impl From<sqlx::Error> for DbError {
             Some(code::READONLY) => Self::ReadOnly,
             Some(code::CORRUPT | code::NOTADB) => Self::NotADatabase,
             Some(code::IOERR | code::CANTOPEN) => Self::Unreachable(error),
-            Some(code::CONSTRAINT) => Self::Constraint {
-                message: error.to_string(),
-            },
+            Some(code::CONSTRAINT) => Self::Constraint { message: error.to_string() },
             _ => Self::Other(error),
         }
     }

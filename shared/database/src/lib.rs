@@ -51,9 +51,15 @@ impl Db {
     /// [`DbError::NotADatabase`], [`DbError::ReadOnly`], [`DbError::Unreachable`] and the like,
     /// each naming the file.
     pub async fn open_sqlite(path: &Path) -> Result<Self, DbError> {
-        Ok(Self {
-            engine: Engine::Sqlite(SqliteDb::open(path).await?),
-        })
+        Ok(Self { engine: Engine::Sqlite(SqliteDb::open(path, true).await?) })
+    }
+
+    /// Opens a SQLite file that must exist already.
+    ///
+    /// # Errors
+    /// As [`Db::open_sqlite`]; [`DbError::Unreachable`] if there is no such file.
+    pub async fn open_existing_sqlite(path: &Path) -> Result<Self, DbError> {
+        Ok(Self { engine: Engine::Sqlite(SqliteDb::open(path, false).await?) })
     }
 
     /// Begins a transaction that writes; waits for its turn among the writers.
@@ -64,9 +70,9 @@ impl Db {
     /// Begins a transaction that writes, whose commit waits for no more than `durability` asks.
     pub async fn begin_with(&self, durability: Durability) -> Result<Transaction, DbError> {
         match &self.engine {
-            Engine::Sqlite(db) => Ok(Transaction {
-                engine: Begun::Sqlite(db.begin(durability).await?),
-            }),
+            Engine::Sqlite(db) => {
+                Ok(Transaction { engine: Begun::Sqlite(db.begin(durability).await?) })
+            }
         }
     }
 
@@ -111,10 +117,7 @@ impl Db {
         match &self.engine {
             Engine::Sqlite(_) => {
                 let row = self.first(Query::new("SELECT sqlite_version()")).await?;
-                Ok(format!(
-                    "SQLite {}",
-                    row.map_or(Ok(String::new()), |row| row.get::<String>(0))?
-                ))
+                Ok(format!("SQLite {}", row.map_or(Ok(String::new()), |row| row.get::<String>(0))?))
             }
         }
     }

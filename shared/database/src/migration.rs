@@ -37,9 +37,7 @@ pub struct SchemaStatus {
 
 impl SchemaRange {
     fn newest(&self) -> i64 {
-        self.migrations
-            .last()
-            .map_or(0, |migration| migration.version)
+        self.migrations.last().map_or(0, |migration| migration.version)
     }
 
     /// Reads the version in the database.
@@ -52,9 +50,7 @@ impl SchemaRange {
             let query = Query::new(
                 "SELECT coalesce(max(version), 0) FROM mw_migration WHERE component = $1",
             );
-            db.first(query.bind(self.component))
-                .await?
-                .map_or(Ok(0), |row| row.get(0))?
+            db.first(query.bind(self.component)).await?.map_or(Ok(0), |row| row.get(0))?
         } else {
             0
         };
@@ -67,10 +63,7 @@ impl SchemaRange {
                 hint: "use the release that migrated this database, or a newer one",
             });
         }
-        Ok(SchemaStatus {
-            found,
-            newest: self.newest(),
-        })
+        Ok(SchemaStatus { found, newest: self.newest() })
     }
 
     /// Brings the database to the newest version; does nothing if it is there already.
@@ -97,11 +90,7 @@ impl SchemaRange {
         ))
         .await?;
         let query = Query::new("SELECT 1 FROM mw_migration WHERE component = $1 AND version = $2");
-        if tx
-            .first(query.bind(self.component).bind(migration.version))
-            .await?
-            .is_some()
-        {
+        if tx.first(query.bind(self.component).bind(migration.version)).await?.is_some() {
             return transaction.commit().await;
         }
         for statement in migration.sqlite {
@@ -133,19 +122,13 @@ mod tests {
                 name: "first",
                 sqlite: &["CREATE TABLE thing (id BIGINT PRIMARY KEY)"],
             },
-            Migration {
-                version: 2,
-                name: "second",
-                sqlite: &["ALTER TABLE thing ADD name TEXT"],
-            },
+            Migration { version: 2, name: "second", sqlite: &["ALTER TABLE thing ADD name TEXT"] },
         ],
         oldest: 1,
     };
 
     async fn database(folder: &tempfile::TempDir) -> Db {
-        Db::open_sqlite(&folder.path().join("main.db"))
-            .await
-            .unwrap()
+        Db::open_sqlite(&folder.path().join("main.db")).await.unwrap()
     }
 
     async fn count(db: &Db) -> i64 {
@@ -165,29 +148,11 @@ mod tests {
             SCHEMA.migrate(&one, Timestamp::EPOCH),
             SCHEMA.migrate(&two, Timestamp::EPOCH)
         );
-        assert_eq!(
-            first.unwrap(),
-            SchemaStatus {
-                found: 2,
-                newest: 2
-            }
-        );
-        assert_eq!(
-            second.unwrap(),
-            SchemaStatus {
-                found: 2,
-                newest: 2
-            }
-        );
-        let older = SchemaRange {
-            migrations: &SCHEMA.migrations[..1],
-            ..SCHEMA
-        };
+        assert_eq!(first.unwrap(), SchemaStatus { found: 2, newest: 2 });
+        assert_eq!(second.unwrap(), SchemaStatus { found: 2, newest: 2 });
+        let older = SchemaRange { migrations: &SCHEMA.migrations[..1], ..SCHEMA };
         let error = older.status(&one).await.unwrap_err().to_string();
-        assert!(
-            error.contains("at version 2, this program accepts 1 to 1"),
-            "{error}"
-        );
+        assert!(error.contains("at version 2, this program accepts 1 to 1"), "{error}");
     }
 
     #[tokio::test]
@@ -225,14 +190,8 @@ mod tests {
         other.execute(insert(1)).await.unwrap();
         assert_ne!(mine.change_counter().await.unwrap(), before);
         std::fs::remove_file(folder.path().join("main.db")).unwrap();
-        assert!(matches!(
-            mine.begin().await.unwrap_err(),
-            DbError::Moved { .. }
-        ));
-        assert!(matches!(
-            mine.check().await.unwrap_err(),
-            DbError::Moved { .. }
-        ));
+        assert!(matches!(mine.begin().await.unwrap_err(), DbError::Moved { .. }));
+        assert!(matches!(mine.check().await.unwrap_err(), DbError::Moved { .. }));
     }
 
     #[tokio::test]
@@ -240,9 +199,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("main.db");
         std::fs::write(&path, [b'x'; 4096]).unwrap();
-        assert!(matches!(
-            Db::open_sqlite(&path).await.unwrap_err(),
-            DbError::NotADatabase
-        ));
+        assert!(matches!(Db::open_sqlite(&path).await.unwrap_err(), DbError::NotADatabase));
     }
 }

@@ -14,18 +14,12 @@ pub struct Query {
 impl Query {
     /// Takes a statement written in the source code.
     pub fn new(sql: &'static str) -> Self {
-        Self {
-            sql: Cow::Borrowed(sql),
-            arguments: Vec::new(),
-        }
+        Self { sql: Cow::Borrowed(sql), arguments: Vec::new() }
     }
 
     /// Takes a statement put together by code, never from outside text.
     pub fn built(sql: String) -> Self {
-        Self {
-            sql: Cow::Owned(sql),
-            arguments: Vec::new(),
-        }
+        Self { sql: Cow::Owned(sql), arguments: Vec::new() }
     }
 
     /// Adds the next argument.

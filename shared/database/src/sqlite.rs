@@ -58,10 +58,10 @@ struct Writer {
 }
 
 impl SqliteDb {
-    pub(crate) async fn open(path: &Path) -> Result<Self, DbError> {
+    pub(crate) async fn open(path: &Path, create: bool) -> Result<Self, DbError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
+            .create_if_missing(create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -74,20 +74,13 @@ impl SqliteDb {
             .statement_cache_capacity(STATEMENTS);
         let connection = options.connect().await?;
         let identity = identity(path).ok_or_else(|| DbError::moved(path))?;
-        let reading = options
-            .clone()
-            .create_if_missing(false)
-            .pragma("query_only", "on");
+        let reading = options.clone().create_if_missing(false).pragma("query_only", "on");
         let readers = SqlitePoolOptions::new()
             .max_connections(MAX_READERS)
             .idle_timeout(READER_IDLE)
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_lazy_with(reading.clone());
-        let writer = Writer {
-            connection,
-            durability: Durability::Full,
-            begun: false,
-        };
+        let writer = Writer { connection, durability: Durability::Full, begun: false };
         let shared = Shared {
             path: path.to_owned(),
             identity,
@@ -96,9 +89,7 @@ impl SqliteDb {
             watcher: Mutex::new(None),
             options: reading,
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     pub(crate) async fn begin(&self, durability: Durability) -> Result<SqliteTransaction, DbError> {
@@ -120,9 +111,7 @@ impl SqliteDb {
         // Set before the statement is sent: whoever is dropped while waiting may have begun.
         writer.begun = true;
         match writer.connection.execute("BEGIN IMMEDIATE").await {
-            Ok(_) => Ok(SqliteTransaction {
-                writer: Some(writer),
-            }),
+            Ok(_) => Ok(SqliteTransaction { writer: Some(writer) }),
             Err(error) => {
                 writer.begun = false;
                 Err(error.into())
@@ -137,9 +126,7 @@ impl SqliteDb {
 
     pub(crate) async fn check(&self) -> Result<(), DbError> {
         self.check_identity()?;
-        self.all(Query::new("SELECT count(*) FROM sqlite_schema"))
-            .await
-            .map(|_| ())
+        self.all(Query::new("SELECT count(*) FROM sqlite_schema")).await.map(|_| ())
     }
 
     /// SQLite goes on with a file that has lost its name; whoever restarts would find none.
@@ -172,9 +159,7 @@ impl SqliteDb {
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path)
-        .ok()
-        .map(|file: Metadata| (file.dev(), file.ino()))
+    std::fs::metadata(path).ok().map(|file: Metadata| (file.dev(), file.ino()))
 }
 
 /// Holds the writer from `BEGIN` to the end of the transaction.
@@ -185,10 +170,7 @@ pub(crate) struct SqliteTransaction {
 
 impl SqliteTransaction {
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        let writer = self
-            .writer
-            .as_mut()
-            .expect("held until the transaction ends");
+        let writer = self.writer.as_mut().expect("held until the transaction ends");
         &mut writer.connection
     }
 
@@ -232,9 +214,8 @@ pub(crate) async fn execute(
     query: Query,
 ) -> Result<u64, DbError> {
     let (sql, arguments) = bind(query);
-    let done = sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), arguments)
-        .execute(connection)
-        .await?;
+    let done =
+        sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), arguments).execute(connection).await?;
     Ok(done.rows_affected())
 }
 
@@ -243,9 +224,8 @@ pub(crate) async fn all(
     query: Query,
 ) -> Result<Vec<Row>, DbError> {
     let (sql, arguments) = bind(query);
-    let rows = sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), arguments)
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
     Ok(rows.into_iter().map(Row::Sqlite).collect())
 }
 

@@ -136,16 +136,7 @@ stored! {
         |stored| Some(Timestamp::from_micros(stored));
     Month => i64, "the index of a month", Month::index, Month::from_index;
 }
-stored_ids!(
-    AccountId,
-    LogFileId,
-    ProjectId,
-    RecordingId,
-    StreamId,
-    TaskId,
-    UserId,
-    WorkerId
-);
+stored_ids!(AccountId, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId);
 
 impl From<&str> for Value {
     fn from(value: &str) -> Self {

@@ -123,12 +123,19 @@ impl Names {
         &mut self.known[number as usize]
     }
 
-    /// All names in the order of their numbers: kind, instance (may be empty), name.
+    /// The name of this number: kind, instance (may be empty), name.
+    pub(crate) fn get(&self, number: u32) -> (UsageKind, &str, &str) {
+        self.parts(&self.known[number as usize])
+    }
+
+    /// All names in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UsageKind, &str, &str)> {
-        self.known.iter().map(|known| {
-            let (instance, name) = self.text_of(known);
-            (known.kind, instance, name)
-        })
+        self.known.iter().map(|known| self.parts(known))
+    }
+
+    fn parts(&self, known: &Name) -> (UsageKind, &str, &str) {
+        let (instance, name) = self.text_of(known);
+        (known.kind, instance, name)
     }
 
     #[inline]

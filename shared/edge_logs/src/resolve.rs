@@ -1,11 +1,10 @@
 //! Names become streams, and the totals of a file become usage rows.
 
-use std::collections::BTreeMap;
-
 use values::{MICROS_PER_SECOND, Timestamp};
 
+use crate::names::Names;
 use crate::outcome::{LineCounts, Problem, excerpt};
-use crate::totals::{Sums, Totals};
+use crate::totals::{Group, Totals};
 use crate::uri::without_suffix;
 use crate::{Reason, UsageKind};
 
@@ -14,7 +13,9 @@ const MICROS_PER_HOUR: i64 = 3_600 * MICROS_PER_SECOND;
 /// A whole file in totals, before its names are known to be streams.
 #[derive(Debug)]
 pub struct ParsedLog {
-    totals: Totals,
+    names: Names,
+    groups: Vec<Group>,
+    noted: Vec<(u32, u64)>,
     counts: LineCounts,
     problems: Vec<Problem>,
     max_kept_errors: usize,
@@ -59,13 +60,15 @@ pub struct Resolved<S> {
 }
 
 impl ParsedLog {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         totals: Totals,
         counts: LineCounts,
         problems: Vec<Problem>,
         max_kept_errors: usize,
     ) -> Self {
-        Self { totals, counts, problems, max_kept_errors }
+        // What only the fold needed is freed here.
+        let Totals { names, groups, noted, .. } = totals;
+        Self { names, groups, noted, counts, problems, max_kept_errors }
     }
 
     /// What became of every line, while lines of unknown streams still count.
@@ -75,8 +78,8 @@ impl ParsedLog {
 
     /// Every stream name that [`ParsedLog::resolve`] may ask for, sorted, each once.
     pub fn names(&self) -> Vec<&str> {
-        let mut names = Vec::with_capacity(self.totals.names.len());
-        for (kind, instance, name) in self.totals.names.iter() {
+        let mut names = Vec::with_capacity(self.names.len());
+        for (kind, instance, name) in self.names.iter() {
             let (exact, cut) = candidates(kind, instance, name);
             names.push(exact.name);
             names.extend(cut.map(|cut| cut.name));
@@ -94,51 +97,61 @@ impl ParsedLog {
         self,
         mut find: impl FnMut(StreamName<'_>) -> Option<S>,
     ) -> Resolved<S> {
-        let Totals { names, groups, noted, .. } = self.totals;
-        let streams: Vec<Option<S>> = names
+        let mut counts = self.counts;
+        let streams: Vec<Option<S>> = self
+            .names
             .iter()
             .map(|(kind, instance, name)| {
                 let (exact, cut) = candidates(kind, instance, name);
                 find(exact).or_else(|| cut.and_then(&mut find))
             })
             .collect();
-        let texts: Vec<_> = names.iter().collect();
 
-        let mut counts = self.counts;
-        let mut rows: BTreeMap<(S, i64, UsageKind), Sums> = BTreeMap::new();
-        for group in groups {
-            let name = group.name as usize;
-            if let Some(stream) = streams[name] {
-                let row = rows.entry((stream, group.hour, texts[name].0)).or_default();
-                row.add(group.sums);
+        let mut usage = Vec::with_capacity(self.groups.len());
+        for Group { name, hour, sums } in self.groups {
+            if let Some(stream) = streams[name as usize] {
+                usage.push(Usage {
+                    stream,
+                    hour: Timestamp::from_micros(hour * MICROS_PER_HOUR),
+                    kind: self.names.get(name).0,
+                    bytes: sums.bytes,
+                    lines: sums.lines,
+                    seconds: sums.seconds,
+                });
             } else {
-                counts.counted -= group.sums.lines;
-                counts.unknown_stream += group.sums.lines;
+                counts.counted -= sums.lines;
+                counts.unknown_stream += sums.lines;
             }
         }
 
-        let unknown = noted.iter().filter(|(name, _)| streams[*name as usize].is_none());
+        let unknown = self.noted.iter().filter(|(name, _)| streams[*name as usize].is_none());
         let mut problems = self.problems;
         problems.extend(unknown.take(self.max_kept_errors).map(|&(name, line)| {
-            let (_, instance, name) = texts[name as usize];
+            let (_, instance, name) = self.names.get(name);
             unknown_stream(line, instance, name)
         }));
         problems.sort_by_key(|problem| problem.line);
         problems.truncate(self.max_kept_errors);
 
-        Resolved { usage: rows.into_iter().map(row).collect(), counts, problems }
+        Resolved { usage: merged(usage), counts, problems }
     }
 }
 
-fn row<S>(((stream, hour, kind), sums): ((S, i64, UsageKind), Sums)) -> Usage<S> {
-    Usage {
-        stream,
-        hour: Timestamp::from_micros(hour * MICROS_PER_HOUR),
-        kind,
-        bytes: sums.bytes,
-        lines: sums.lines,
-        seconds: sums.seconds,
-    }
+/// Sorts rows, and makes one row of those that differ only in the name that led to the stream.
+fn merged<S: Copy + Ord>(mut rows: Vec<Usage<S>>) -> Vec<Usage<S>> {
+    let key = |row: &Usage<S>| (row.stream, row.hour, row.kind);
+    rows.sort_unstable_by_key(key);
+    rows.dedup_by(|row, kept| {
+        let is_same = key(row) == key(kept);
+        if is_same {
+            // The sums of a file are bounded as a whole, so those of its parts are.
+            kept.bytes += row.bytes;
+            kept.lines += row.lines;
+            kept.seconds += row.seconds;
+        }
+        is_same
+    });
+    rows
 }
 
 /// The exact name, and for recordings the one without its suffix.

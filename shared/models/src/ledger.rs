@@ -1,7 +1,6 @@
 //! The log ledger: which files were found, and what became of each.
 
 use database::{DbError, Query, Row, Tx};
-use serde::Serialize;
 use values::{LogFileId, Timestamp};
 
 use crate::reader::{optional_amount, whole};
@@ -10,11 +9,11 @@ use crate::words::words;
 use crate::{Reader, UsageRow, batch};
 
 mod marker;
+mod outcome;
 
 pub use marker::{LogMarker, marker, set_marker};
+pub use outcome::{FileOutcome, FileTotals, MAX_PROBLEM_BYTES};
 
-/// Bytes of JSON that the kept line problems of one file may take; later ones are left out.
-pub const MAX_PROBLEM_BYTES: usize = 256 * 1024;
 /// Characters of a file's error that are kept.
 const MAX_ERROR_CHARS: usize = 1_000;
 
@@ -73,44 +72,6 @@ pub struct Discovered {
     pub key: String,
     /// Its size as stored, compressed.
     pub size_bytes: u64,
-}
-
-/// What a file turned out to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileOutcome {
-    size_bytes: u64,
-    lines: u64,
-    bytes: u64,
-    line_counts: String,
-    problems: String,
-}
-
-impl FileOutcome {
-    /// Takes the file's size as stored, its number of lines, the bytes it meters, the counts of
-    /// its lines and the first lines with errors, of which [`MAX_PROBLEM_BYTES`] are kept.
-    ///
-    /// # Panics
-    /// If one of the two is not what JSON can say, such as a map with keys that are no text.
-    pub fn new(
-        (size_bytes, lines, bytes): (u64, u64, u64),
-        line_counts: &impl Serialize,
-        problems: &[impl Serialize],
-    ) -> Self {
-        let mut kept = String::from("[");
-        for problem in problems {
-            let text = serde_json::to_string(problem).expect("a line problem is plain data");
-            if kept.len() + text.len() + 2 > MAX_PROBLEM_BYTES {
-                break;
-            }
-            if kept.len() > 1 {
-                kept.push(',');
-            }
-            kept.push_str(&text);
-        }
-        kept.push(']');
-        let line_counts = serde_json::to_string(line_counts).expect("line counts are plain data");
-        Self { size_bytes, lines, bytes, line_counts, problems: kept }
-    }
 }
 
 /// Finds those keys that have no complete row, in the order given: what is to be processed.
@@ -202,9 +163,9 @@ pub async fn complete_file(
     let query = query
         .bind(id)
         .bind(LogState::Complete)
-        .bind(whole("the size of a log file", outcome.size_bytes)?)
-        .bind(whole("the number of lines", outcome.lines)?)
-        .bind(whole("the bytes of a log file", outcome.bytes)?)
+        .bind(whole("the size of a log file", outcome.totals.size_bytes)?)
+        .bind(whole("the number of lines", outcome.totals.lines)?)
+        .bind(whole("the bytes of a log file", outcome.totals.bytes)?)
         .bind(outcome.line_counts.as_str())
         .bind(outcome.problems.as_str())
         .bind(now);

@@ -20,7 +20,7 @@ pub mod usage;
 mod words;
 
 pub use accounts::{Account, BillingProvider, ThrottledReason};
-pub use ledger::{FileOutcome, LogFile, LogState};
+pub use ledger::{FileOutcome, FileTotals, LogFile, LogState};
 pub use projects::Project;
 pub use reader::Reader;
 pub use schema::SCHEMA;

@@ -108,3 +108,9 @@ impl ObjectError {
         }
     }
 }
+
+impl values::Classify for ObjectError {
+    fn retry(&self) -> values::Retry {
+        if self.is_transient() { values::Retry::Backoff } else { values::Retry::Never }
+    }
+}

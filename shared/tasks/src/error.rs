@@ -46,6 +46,12 @@ impl StoreError {
     }
 }
 
+impl values::Classify for StoreError {
+    fn retry(&self) -> values::Retry {
+        if self.is_transient() { values::Retry::Backoff } else { values::Retry::Never }
+    }
+}
+
 impl From<DbError> for StoreError {
     fn from(error: DbError) -> Self {
         match error {

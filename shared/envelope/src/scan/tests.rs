@@ -99,6 +99,16 @@ fn refuses_what_is_not_json() {
 }
 
 #[test]
+fn takes_no_number_that_the_reader_of_payloads_refuses() {
+    // Rounds to a finite double, but serde_json finds it out of range.
+    let text = "1.79769313486231579999999999999999999999e308";
+    assert!(text.parse::<f64>().unwrap().is_finite());
+    assert!(serde_json::from_str::<serde_json::Value>(text).is_err());
+    assert_eq!(code(text), "not_json");
+    assert_eq!(code("1.7976931348623157e308"), "ok");
+}
+
+#[test]
 fn points_at_the_line_and_the_character() {
     let check = |text, line, column| match scan(text, 64) {
         Err(EnvelopeError::NotJson { line: l, column: c, .. }) => {

@@ -4,7 +4,7 @@ mod mutations;
 mod requests;
 
 use envelope::{
-    Algorithm, Door, KeyError, KeyRing, Proof, ProofError, ProofKey, SigningKey, canonical_bytes,
+    Algorithm, Door, KeyError, KeyRing, ProofError, ProofKey, SigningKey, canonical_bytes,
 };
 use requests::{Request, at, checking, keys, noon, secret, signing, source};
 use values::{Secret, Span};
@@ -17,7 +17,7 @@ fn matches_the_golden_vectors() {
     let Request { stamp, source, job_name, configuration, payload, proof } = &request;
     let bytes = canonical_bytes(stamp, source, job_name, configuration, payload);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     assert_eq!(bytes.len(), 183);
     assert_eq!(hex, "bc1edd8ffa6b080da74b65ef7207368b0f5002e85cad73b0d88df7f789ec9777");
     let text = proof.as_ref().unwrap().to_string();

@@ -10,9 +10,9 @@ use crate::Reader;
 pub struct LogMarker {
     /// The log source.
     pub log_source: String,
-    /// The last key listed, where keys follow time.
+    /// Where an unfinished listing goes on: the last key it looked at.
     pub listed_until_key: Option<String>,
-    /// Everything that was there at this instant has been listed.
+    /// What was last written before this instant has been listed, up to that key if there is one.
     pub listed_until: Timestamp,
 }
 

@@ -154,14 +154,14 @@ fn object<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        fault((path != ".").then_some(path), error.inner())
+        fault((path != ".").then_some(&path), error.inner())
     })?;
     json.end().map_err(|error| fault(None, &error))?;
     Ok(parsed)
 }
 
 /// Turns the parser's words into ours: which key, what to do, and no line number of its own.
-fn fault(path: Option<String>, error: &serde_json::Error) -> Fault {
+fn fault(path: Option<&str>, error: &serde_json::Error) -> Fault {
     let full = error.to_string();
     let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
     if matches!(error.classify(), Category::Syntax | Category::Eof) {
@@ -181,7 +181,7 @@ fn fault(path: Option<String>, error: &serde_json::Error) -> Fault {
     if let Some(field) = about("duplicate field") {
         return (Some(cut(field)), "given twice".to_owned());
     }
-    (path.as_deref().map(cut), cut(message))
+    (path.map(cut), cut(message))
 }
 
 fn cut(message: &str) -> String {

@@ -4,7 +4,7 @@ use database::{DbError, Query};
 use models::ledger::{self, Discovered, LedgerCounts, LogMarker, MAX_PROBLEM_BYTES};
 use models::{FileOutcome, LogState, UsageKind, UsageRow, usage as sums};
 
-use crate::support::{Store, at, file_id, month, now, stream_id, usage};
+use crate::support::{Store, at, file_id, month, now, stream_id, totals, usage};
 
 const HLS: UsageKind = UsageKind::Hls;
 
@@ -115,7 +115,7 @@ async fn nothing_of_a_refused_completion_is_stored() {
 }
 
 async fn models_error(store: &Store, rows: &[UsageRow]) -> String {
-    let outcome = FileOutcome::new((1, 1, 1), &(), &[(); 0]);
+    let outcome = FileOutcome::new(totals(1, 1, 1), &(), &[(); 0]);
     let mut work = store.begin().await;
     let done = ledger::complete_file(&mut work.tx(), file_id("b"), &outcome, rows, now()).await;
     work.rollback().await.unwrap();
@@ -147,7 +147,8 @@ async fn keeps_as_many_line_problems_as_fit() {
     let store = Store::new().await;
     store.complete("a", &[]).await.unwrap();
     let problems = vec!["x".repeat(1_000); 1_000];
-    let outcome = FileOutcome::new((9, 8, 7), &serde_json::json!({ "malformed": 8 }), &problems);
+    let outcome =
+        FileOutcome::new(totals(9, 8, 7), &serde_json::json!({ "malformed": 8 }), &problems);
     let mut work = store.begin().await;
     let mut tx = work.tx();
     ledger::complete_file(&mut tx, file_id("a"), &outcome, &[], now()).await.unwrap();

@@ -101,7 +101,12 @@ async fn a_stream_brings_its_usage_when_it_leaves_the_pool() {
     let mut work = store.begin().await;
     let mut tx = work.tx();
     assert!(streams::assign(&mut tx, stream_id(7), project_id(1), now()).await.unwrap());
-    streams::upsert_many(&mut tx, &[stream(8, Some(1))]).await.unwrap();
+    work.commit().await.unwrap();
+    assert_eq!(store.roll_up(None, 100).await, 2);
+    assert_eq!(of_account(&store, 1, THIS).await, Some(7_844_041));
+
+    let mut work = store.begin().await;
+    streams::upsert_many(&mut work.tx(), &[stream(8, Some(1))]).await.unwrap();
     work.commit().await.unwrap();
     assert_eq!(store.roll_up(None, 100).await, 2);
     assert_eq!(of_account(&store, 1, THIS).await, Some(15_688_082));

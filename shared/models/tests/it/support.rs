@@ -2,8 +2,8 @@
 
 use database::{Db, DbError, Transaction};
 use models::{
-    Account, BillingProvider, FileOutcome, Project, Stream, UsageKind, UsageRow, accounts, ledger,
-    projects, streams,
+    Account, BillingProvider, FileOutcome, FileTotals, Project, Stream, UsageKind, UsageRow,
+    accounts, ledger, projects, streams,
 };
 use values::{AccountId, LogFileId, Month, ProjectId, StreamId, Timestamp};
 
@@ -47,7 +47,8 @@ impl Store {
         work.commit().await?;
         let mut work = self.begin().await;
         let bytes = rows.iter().map(|row| row.bytes).sum();
-        let outcome = FileOutcome::new((1, rows.len() as u64, bytes), &["counted"], &["none"]);
+        let outcome =
+            FileOutcome::new(totals(1, rows.len() as u64, bytes), &["counted"], &["none"]);
         let replaced =
             ledger::complete_file(&mut work.tx(), file.id, &outcome, rows, now()).await?;
         work.commit().await?;
@@ -141,6 +142,10 @@ pub(crate) fn stream(number: u128, owner: Option<u128>) -> Stream {
         updated_at: now(),
         deleted_at: None,
     }
+}
+
+pub(crate) fn totals(size_bytes: u64, lines: u64, bytes: u64) -> FileTotals {
+    FileTotals { size_bytes, lines, bytes }
 }
 
 pub(crate) fn usage(stream: u128, hour: &str, kind: UsageKind, bytes: u64) -> UsageRow {

@@ -1,5 +1,6 @@
 //! Import and export.
 
+use database::Query;
 use models::transfer::{
     Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
 };
@@ -136,11 +137,10 @@ async fn the_first_bad_line_ends_an_import_and_nothing_is_stored() {
 
 #[tokio::test]
 async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
-    let store = Store::new().await;
     let text = [
+        "{\"kind\":\"acount\"}".to_owned(),
         project_line(1, 1), // its account comes one line too late
         account_line(1),
-        "{\"kind\":\"acount\"}".to_owned(),
         project_line(1, 1),
         project_line(2, 1).replace("key2", "key1"),
         stream_line(1, "one"),
@@ -149,21 +149,59 @@ async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
         stream_line(1, "renamed"),
     ]
     .join("\n");
-    let report = import(&store, KEEP_GOING, &text).await.unwrap();
-    assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 1 });
-    let found: Vec<String> =
-        report.rejected.iter().map(|p| format!("{} {:?}", p.line, p.field)).collect();
     let expected = [
-        (1, "accountId"),
-        (3, "kind"),
+        (1, "kind"),
+        (2, "accountId"),
         (5, "publicKey"),
         (7, "name"),
         (8, "projectId"),
         (9, "name"),
-    ];
-    assert_eq!(found, expected.map(|(line, field)| format!("{line} {:?}", Some(field))));
-    assert_eq!(report.rejected_count, 6);
-    assert_eq!(everything(&store).await.lines().count(), 3);
+    ]
+    .map(|(line, field)| (line, Some(field.to_owned())));
+    for batch in [1, 3, 1_000] {
+        let store = Store::new().await;
+        let options = ImportOptions { keep_going: true, batch };
+        let report = import(&store, options, &text).await.unwrap();
+        assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 1 });
+        let found: Vec<_> = report.rejected.into_iter().map(|p| (p.line, p.field)).collect();
+        assert_eq!(found, expected, "{batch} lines at a time");
+        assert_eq!(report.rejected_count, 6);
+        assert_eq!(everything(&store).await.lines().count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_first_hundred_bad_lines_and_counts_all() {
+    let store = Store::new().await;
+    let report = import(&store, KEEP_GOING, &"nonsense\n".repeat(250)).await.unwrap();
+    assert_eq!((report.rejected_count, report.rejected.len()), (250, ImportReport::MAX_KEPT));
+    assert_eq!(report.rejected[99].line, 100);
+}
+
+#[tokio::test]
+async fn a_database_that_fails_tells_what_is_stored() {
+    let store = Store::new().await;
+    let mut importer = Importer::new(store.db.clone(), KEEP_GOING, now());
+    for number in 1..=4 {
+        importer.push_line(number, account_line(number.into()).as_bytes()).await.unwrap();
+    }
+    store.db.execute(Query::new("DROP TABLE stream")).await.unwrap();
+    importer.push_line(5, b"nonsense").await.unwrap();
+    let line = line("stream", 1, "\"name\":\"one\"");
+    let error = importer.push_line(6, line.as_bytes()).await.unwrap_err();
+    assert!(matches!(error, TransferError::Import { stored_lines: 3, .. }), "{error}");
+    assert!(matches!(importer.finish().await, Err(TransferError::Ended)));
+    assert_eq!(exported(&store, Kind::Account).await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn the_example_of_the_documentation_is_right() {
+    let text = include_str!("../../../../docs/import_export.md");
+    let example = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let store = Store::new().await;
+    let report = import(&store, ALL_OR_NOTHING, example).await.unwrap();
+    assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 2 });
+    assert_eq!(everything(&store).await.lines().count(), 4);
 }
 
 #[tokio::test]
@@ -194,6 +232,11 @@ async fn a_change_moves_the_time_of_the_change_only() {
     let found = accounts::get(&store.db, account_id(1)).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.created_at), ("Beaver Lane", now()));
     assert_eq!(found.updated_at, later);
+
+    let dated = account_line(2).replace('}', ",\"createdAt\":\"2026-01-01T00:00:00Z\"}");
+    import(&store, ALL_OR_NOTHING, &dated).await.unwrap();
+    let found = accounts::get(&store.db, account_id(2)).await.unwrap().unwrap();
+    assert_eq!(found.updated_at, at("2026-01-01T00:00:00Z"), "when it was made");
 }
 
 #[tokio::test]

@@ -110,6 +110,13 @@ pub(super) struct Done {
 impl Group {
     pub(super) fn add(&mut self, call: Call, replies: &mut Replies) {
         match call {
+            // What asks for nothing needs no transaction.
+            Call::Enqueue(batch, reply) if batch.is_empty() => {
+                reply.send(Ok(Vec::new())).ok();
+            }
+            Call::Settle(batch, reply) if batch.is_empty() => {
+                reply.send(Ok(Vec::new())).ok();
+            }
             Call::Enqueue(batch, reply) => {
                 self.durable = true;
                 replies.enqueues.push((batch.len(), reply));

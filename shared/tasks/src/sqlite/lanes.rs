@@ -38,14 +38,11 @@ impl Lanes {
         }
         let bound = |sql| Query::new(sql).bind(job).bind(source).bind(host);
         let find = "SELECT id FROM mw_lane WHERE job = $1 AND source = $2 AND host = $3";
-        let row = match tx.first(bound(find)).await? {
-            Some(row) => Some(row),
-            None => {
-                let make =
-                    "INSERT INTO mw_lane (job, source, host) VALUES ($1, $2, $3) RETURNING id";
-                tx.first(bound(make)).await?
-            }
-        };
+        let make = "INSERT INTO mw_lane (job, source, host) VALUES ($1, $2, $3) RETURNING id";
+        let mut row = tx.first(bound(find)).await?;
+        if row.is_none() {
+            row = tx.first(bound(make)).await?;
+        }
         let number = row.map_or(Err(missing()), |row| row.get(0))?;
         let lane = Known { source: source.to_owned(), host: host.to_owned(), number };
         self.known.entry(job.to_owned()).or_default().push(lane);

@@ -61,7 +61,8 @@ pub(super) async fn progress(
              ON CONFLICT (seq) DO UPDATE SET fraction = excluded.fraction, text = excluded.text",
         );
         // A fraction that is no number would fail the whole transaction.
-        let fraction = progress.fraction.max(0.0).min(1.0);
+        let known = !progress.fraction.is_nan();
+        let fraction = if known { progress.fraction.clamp(0.0, 1.0) } else { 0.0 };
         let query = query.bind(*row).bind(*token).bind(fraction);
         tx.execute(query.bind(progress.text.as_str())).await?;
     }

@@ -68,7 +68,7 @@ pub(super) async fn rescue(
 ) -> Result<Rescued, DbError> {
     let query = Query::new(
         "UPDATE mw_worker SET dead = 1 FROM json_each($1) j
-          WHERE dead = 0 AND id = j.value ->> 0 AND beat = j.value ->> 1 RETURNING id",
+          WHERE dead = 0 AND mw_worker.id = j.value ->> 0 AND beat = j.value ->> 1 RETURNING mw_worker.id",
     );
     let rows = tx.all(query.bind(pairs(silent))).await?;
     let dead: Vec<i64> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;

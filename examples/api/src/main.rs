@@ -1,0 +1,29 @@
+//! Serves the example: `cargo run -p api`, with the address as its only argument if 127.0.0.1:8080
+//! is taken. The crate's documentation says what to do before and how to ask.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use api::Api;
+use tokio::net::TcpListener;
+
+/// Where the API listens unless told otherwise.
+const ADDRESS: &str = "127.0.0.1:8080";
+/// The folder that `main-worker` made.
+const HOME: &str = ".main-worker";
+/// The rules, the same file that the worker reads.
+const MANIFEST: &str = "worker.toml";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| ADDRESS.to_owned());
+    let manifest = std::fs::read_to_string(MANIFEST).with_context(|| {
+        format!("cannot read {MANIFEST}; start the API where the worker starts")
+    })?;
+    let api = Api::open(Path::new(HOME), &manifest).await?;
+    let listener =
+        TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    api::serve(listener, api).await
+}

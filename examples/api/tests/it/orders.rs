@@ -1,0 +1,83 @@
+use serde_json::json;
+use tasks::{TaskState, TaskStore};
+use values::TaskId;
+
+use crate::server::{Server, manifest, write_keys};
+
+const ALLOWED: &str = "\"usage/roll_up_usage\"";
+
+fn order(request: &str, month: &str) -> String {
+    let account = "acct_01jd0c4x5ve4zrh1k5yq4q8g7m";
+    json!({"requestId": request, "accountId": account, "month": month}).to_string()
+}
+
+#[tokio::test]
+async fn an_order_and_its_task_are_stored_together() {
+    let server = Server::start(&manifest(ALLOWED)).await;
+    let (status, body) = server.order(&order("r-1", "2026-10")).await;
+    assert_eq!(status, 202, "{body}");
+    let task: TaskId = body["taskId"].as_str().unwrap().parse().unwrap();
+    let detail = server.store.get(task).await.unwrap();
+    assert_eq!(detail.summary.state, TaskState::Available);
+    assert_eq!(detail.summary.job_name, "usage/roll_up_usage");
+    assert_eq!(detail.summary.source, "api");
+    assert_eq!(detail.task.payload, br#"{"month":"2026-10"}"#);
+    assert!(detail.task.proof.is_some(), "a worker asks for a proof");
+    let noted = ("r-1".to_owned(), "2026-10".to_owned(), task.to_string());
+    assert_eq!(server.orders().await, [noted]);
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_leaves_no_task() {
+    let server = Server::start(&manifest(ALLOWED)).await;
+    let (status, _) = server.order(&order("r-1", "2026-10")).await;
+    assert_eq!(status, 202);
+    // The task of this one is enqueued before the order turns out to be taken.
+    let (status, body) = server.order(&order("r-1", "2026-09")).await;
+    assert_eq!((status, &body["code"]), (409, &json!("request_id_taken")), "{body}");
+    assert_eq!(server.tasks().await.len(), 1);
+    assert_eq!(server.orders().await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_orders_of_a_month_share_a_task() {
+    let server = Server::start(&manifest(ALLOWED)).await;
+    let (_, first) = server.order(&order("r-1", "2026-10")).await;
+    let (_, second) = server.order(&order("r-2", "2026-10")).await;
+    assert_eq!(first["taskId"], second["taskId"]);
+    assert_eq!(server.tasks().await.len(), 1);
+    assert_eq!(server.orders().await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_allow_list_does_not_name_is_refused_with_its_code() {
+    let server = Server::start(&manifest("")).await;
+    let (status, body) = server.order(&order("r-1", "2026-10")).await;
+    assert_eq!(status, 403, "{body}");
+    assert_eq!(body["code"], "source_not_allowed");
+    assert_eq!(body["field"], "source");
+    assert!(body["message"].as_str().unwrap().contains("[sources.api] in worker.toml"), "{body}");
+    assert!(server.tasks().await.is_empty());
+    assert!(server.orders().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_order_is_refused_before_anything_is_begun() {
+    let server = Server::start(&manifest(ALLOWED)).await;
+    for body in ["{", "{}", &order("r-1", "2026-13"), &format!("\"{}\"", "x".repeat(20_000))] {
+        let (status, answer) = server.order(body).await;
+        assert!((400..500).contains(&status), "{status} {answer}");
+        assert_eq!(answer["code"], "invalid_order", "{answer}");
+        assert_ne!(answer["message"], "", "{answer}");
+    }
+    assert!(server.tasks().await.is_empty());
+    assert!(server.orders().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_key_is_told_with_the_command_that_makes_it() {
+    let home = tempfile::tempdir().unwrap();
+    write_keys(home.path(), "dashboard");
+    let error = api::Api::open(home.path(), &manifest(ALLOWED)).await.unwrap_err();
+    assert!(error.to_string().contains("main-worker keys make --source api"), "{error}");
+}

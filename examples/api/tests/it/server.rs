@@ -1,0 +1,81 @@
+//! A running example with a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::Api;
+use database::{Db, Query};
+use envelope::{Algorithm, KeyFile};
+use serde_json::Value;
+use tasks::{SqliteStore, TaskFilter, TaskStore, TaskSummary};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use values::{FixedClock, Timestamp};
+
+/// Rules under which the API may ask for the jobs named.
+pub(crate) fn manifest(jobs: &str) -> String {
+    format!("[sources.api]\njobs = [{jobs}]\n\n[jobs.\"usage/roll_up_usage\"]\n")
+}
+
+/// Makes the key file a worker would have made, with a key of one source.
+pub(crate) fn write_keys(home: &Path, source: &str) {
+    let mut keys = KeyFile::default();
+    let made_at = Timestamp::from_seconds(1_790_000_000);
+    keys.add_proof_key(&source.parse().unwrap(), Algorithm::Mac, "key-1", made_at).unwrap();
+    std::fs::write(home.join("keys.json"), keys.to_json().expose()).unwrap();
+}
+
+pub(crate) struct Server {
+    address: SocketAddr,
+    pub(crate) db: Db,
+    pub(crate) store: SqliteStore,
+    _home: TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start(manifest: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        write_keys(home.path(), "api");
+        let api = Api::open(home.path(), manifest).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(api::serve(listener, api));
+        // Another process would look at the store in the same way.
+        let db = Db::open_sqlite(&home.path().join("main.db")).await.unwrap();
+        let clock = Arc::new(FixedClock(Timestamp::EPOCH));
+        let store = SqliteStore::open(db.clone(), clock).await.unwrap();
+        Self { address, db, store, _home: home }
+    }
+
+    /// Posts an order; returns the status and the body.
+    pub(crate) async fn order(&self, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "POST /statements HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    pub(crate) async fn tasks(&self) -> Vec<TaskSummary> {
+        let filter = TaskFilter { limit: 100, ..TaskFilter::default() };
+        self.store.search(filter).await.unwrap()
+    }
+
+    /// Request id, month and task of each order, sorted.
+    pub(crate) async fn orders(&self) -> Vec<(String, String, String)> {
+        let query = "SELECT request_id, month, task_id FROM statement_order ORDER BY request_id";
+        let rows = self.db.all(Query::new(query)).await.unwrap();
+        let read =
+            |row: &database::Row| (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! `logs/discover_logs`: every new file is asked for, once while it waits.
+
+use std::time::{Duration, SystemTime};
+
+use edge_logs::sample::FileKind;
+use serde_json::{Value, json};
+
+use crate::harness::{Cut, Harness, payload_of};
+use crate::logs::{NAMES, gzip, reserved, sample};
+
+const JOB: &str = "logs/discover_logs";
+
+fn of(source: &str) -> Value {
+    json!({ "logSource": source })
+}
+
+#[tokio::test]
+async fn all_four_kinds_of_logs_become_usage_of_accounts() {
+    let harness = Harness::with(|folder| {
+        format!(
+            "[domains.logs.log_sources]\n\
+             cdn = {{ format = \"cloudfront\", location = '{0}/cdn' }}\n\
+             fml = {{ format = \"edgecast\", location = '{0}/fml' }}\n{1}",
+            folder.display(),
+            reserved()
+        )
+    })
+    .await;
+    harness.customer(1, &NAMES[..1]).await;
+    harness.customer(2, &NAMES[1..]).await;
+    let mut bytes = 0;
+    for (serial, kind) in (0..).zip(FileKind::ALL) {
+        let log = sample(kind, u64::from(serial), 300);
+        let from = "2026-10-31T22:00:00Z".parse().unwrap();
+        let source = if serial < 2 { "cdn" } else { "fml" };
+        harness.put(source, &kind.key(from, serial), &gzip(&log.text));
+        bytes += log.bytes;
+    }
+    harness.put("fml", "adn_1.log.gz", b"of a type that nobody reads");
+    let counts = harness.run_all(JOB, json!({})).await;
+    // One for all sources and one for each; the roll-up waits behind the files, so one is enough.
+    assert_eq!(counts["logs/discover_logs"], 3);
+    assert_eq!(counts["logs/process_log"], 4);
+    assert_eq!(counts["usage/roll_up_usage"], 1);
+    assert_eq!(harness.billed_bytes().await, bytes);
+    assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 4);
+
+    // Everything is known now, and a new file is found.
+    assert_eq!(harness.run_all(JOB, json!({})).await.get("logs/process_log"), None);
+    harness.put("cdn", "hls/new.gz", &gzip(&sample(FileKind::CloudFrontHls, 9, 10).text));
+    assert_eq!(harness.run_all(JOB, json!({})).await["logs/process_log"], 1);
+}
+
+#[tokio::test]
+async fn asks_for_each_source_and_for_each_file_once_at_a_time() {
+    let harness = Harness::new().await;
+    let done = harness.run(JOB, json!({})).await.unwrap();
+    assert_eq!(done.result, json!({ "logSources": ["cdn", "fml"] }));
+    let payloads: Vec<Value> = done.follow_ups.iter().map(payload_of).collect();
+    assert_eq!(payloads, [of("cdn"), of("fml")]);
+
+    harness.put("cdn", "b.gz", b"");
+    harness.put("cdn", "a/c.gz", b"");
+    let done = harness.run(JOB, of("cdn")).await.unwrap();
+    let payloads: Vec<Value> = done.follow_ups.iter().map(payload_of).collect();
+    let expected = ["a/c.gz", "b.gz"].map(|key| json!({ "logSource": "cdn", "key": key }));
+    assert_eq!(payloads, expected);
+    for task in &done.follow_ups {
+        assert_eq!(
+            (task.job, task.options.labels.as_slice()),
+            ("logs/process_log", &["cdn".to_owned()][..])
+        );
+        assert!(task.options.unique.is_some());
+    }
+    assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 2);
+}
+
+#[tokio::test]
+async fn a_long_listing_goes_on_in_a_follow_up() {
+    let harness = Harness::new().await;
+    for number in 0..2_300 {
+        harness.put("cdn", &format!("{number:05}.gz"), b"");
+    }
+    let mut found = Vec::new();
+    for (files, more) in [(1_000, true), (1_000, true), (300, false)] {
+        let done = harness.run(JOB, of("cdn")).await.unwrap();
+        assert_eq!((&done.result["found"], &done.result["more"]), (&json!(files), &json!(more)));
+        let (files, others): (Vec<_>, Vec<_>) =
+            done.follow_ups.iter().partition(|task| task.job == "logs/process_log");
+        assert_eq!(others.len(), usize::from(more));
+        assert!(others.iter().all(|task| payload_of(task) == of("cdn")));
+        found.extend(files.into_iter().map(|task| payload_of(task)["key"].to_string()));
+    }
+    found.dedup();
+    assert_eq!(found.len(), 2_300);
+    assert_eq!(harness.number("SELECT count(*) FROM log_file").await, 2_300);
+    let open = "SELECT count(*) FROM log_marker WHERE listed_until_key IS NOT NULL";
+    assert_eq!(harness.number(open).await, 0);
+}
+
+#[tokio::test]
+async fn a_copied_file_is_found_however_old_it_says_it_is() {
+    let harness = Harness::new().await;
+    harness.put("cdn", "new.gz", b"");
+    harness.run(JOB, of("cdn")).await.unwrap();
+    harness.put("cdn", "old.gz", b"");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let file = std::fs::File::options().write(true).open(harness.path("cdn", "old.gz")).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let done = harness.run(JOB, of("cdn")).await.unwrap();
+    let keys: Vec<Value> =
+        done.follow_ups.iter().map(|task| payload_of(task)["key"].clone()).collect();
+    assert_eq!(keys, ["new.gz", "old.gz"]);
+}
+
+#[tokio::test]
+async fn an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbed_one_leaves() {
+    let undisturbed = {
+        let harness = Harness::new().await;
+        harness.put("cdn", "a.gz", b"x");
+        pin_times(&harness);
+        harness.run(JOB, of("cdn")).await.unwrap();
+        harness.state().await
+    };
+    let harness = Harness::new().await;
+    harness.put("cdn", "a.gz", b"x");
+    pin_times(&harness);
+    let before = harness.state().await;
+    drop(harness.attempt(JOB, &of("cdn"), Cut::Never).await.unwrap().unwrap());
+    assert_eq!(harness.state().await, before);
+    for _ in 0..2 {
+        let done = harness.run(JOB, of("cdn")).await.unwrap();
+        assert_eq!(done.follow_ups.len(), 1);
+        assert_eq!(harness.state().await, undisturbed);
+    }
+}
+
+fn pin_times(harness: &Harness) {
+    let file = std::fs::File::options().write(true).open(harness.path("cdn", "a.gz")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_fails_alone() {
+    let harness = Harness::new().await;
+    std::fs::remove_dir(harness.path("cdn", "")).unwrap();
+    harness.put("fml", "fms_1.gz", b"");
+    let done = harness.run(JOB, json!({})).await.unwrap();
+    let mut found = 0;
+    for task in &done.follow_ups {
+        match harness.run(JOB, payload_of(task)).await {
+            Ok(done) => found += done.follow_ups.len(),
+            Err(error) => assert!(error.chain().contains("does not exist"), "{error}"),
+        }
+    }
+    assert_eq!(found, 1);
+    let error = harness.run(JOB, of("fmll")).await.unwrap_err().chain();
+    assert_eq!(error, "there is no log source `fmll`; did you mean `fml`?");
+}

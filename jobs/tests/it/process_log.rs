@@ -1,0 +1,137 @@
+//! `logs/process_log`: what it stores, and that it stores it once whatever happens.
+
+use edge_logs::sample::FileKind;
+use job::JobError;
+use serde_json::{Value, json};
+
+use crate::harness::{Cut, Harness};
+use crate::logs::{NAMES, gzip, sample};
+
+const JOB: &str = "logs/process_log";
+/// Files are read in pieces of 256 KiB; this many lines make five of them.
+const LINES: u64 = 4_000;
+
+fn file(key: &str) -> Value {
+    json!({ "logSource": "cdn", "key": key })
+}
+
+async fn harness() -> Harness {
+    let harness = Harness::new().await;
+    harness.customer(1, &NAMES[..2]).await;
+    harness.customer(2, &NAMES[2..]).await;
+    harness
+}
+
+#[tokio::test]
+async fn a_file_becomes_usage_of_accounts() {
+    let harness = harness().await;
+    let log = sample(FileKind::CloudFrontHls, 1, 500);
+    for (key, body) in [("a.gz", gzip(&log.text)), ("b.log", log.text.clone())] {
+        harness.put("cdn", key, &body);
+        let done = harness.run(JOB, file(key)).await.unwrap();
+        assert_eq!(done.result["lines"], 502);
+        assert_eq!(done.result["counted"], 500);
+        assert_eq!(done.result["skipped"], 2);
+        let none = json!({ "unknownUri": 0, "unknownStream": 0, "malformed": 0 });
+        assert_eq!(done.result["errors"], none);
+        assert_eq!(done.result["bytes"], log.bytes);
+        assert_eq!(done.result["streams"], 3);
+        assert_eq!(done.result["objectBytes"], body.len());
+        assert_eq!(done.result["inflatedBytes"], log.text.len());
+        let jobs: Vec<&str> = done.follow_ups.iter().map(|task| task.job).collect();
+        assert_eq!(jobs, ["usage/roll_up_usage"]);
+    }
+    harness.run("usage/roll_up_usage", json!({})).await.unwrap();
+    assert_eq!(harness.billed_bytes().await, 2 * log.bytes);
+}
+
+#[tokio::test]
+async fn members_of_one_gzip_file_are_one_log() {
+    let harness = harness().await;
+    let log = sample(FileKind::CloudFrontHls, 2, 300);
+    let (front, back) = log.text.split_at(log.text.len() / 3);
+    harness.put("cdn", "a.gz", &[gzip(front), gzip(back), gzip(b"")].concat());
+    let done = harness.run(JOB, file("a.gz")).await.unwrap();
+    assert_eq!(done.result["bytes"], log.bytes);
+}
+
+#[tokio::test]
+async fn a_complete_file_is_not_opened_again() {
+    let harness = harness().await;
+    harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
+    harness.run(JOB, file("a.gz")).await.unwrap();
+    let state = harness.state().await;
+    std::fs::remove_file(harness.path("cdn", "a.gz")).unwrap();
+    let done = harness.run(JOB, file("a.gz")).await.unwrap();
+    assert_eq!(done.result, json!({ "skipped": "already_complete" }));
+    assert!(done.follow_ups.is_empty());
+    assert_eq!(harness.state().await, state);
+}
+
+#[tokio::test]
+async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_leaves() {
+    let log = sample(FileKind::CloudFrontHls, 3, LINES);
+    let undisturbed = {
+        let harness = harness().await;
+        harness.put("cdn", "a.log", &log.text);
+        harness.run(JOB, file("a.log")).await.unwrap();
+        harness.state().await
+    };
+    assert!(undisturbed.contains("complete"));
+
+    let harness = harness().await;
+    harness.put("cdn", "a.log", &log.text);
+    let mut pieces = 0;
+    // The process dies, or the attempt is cancelled, behind each piece of the body.
+    for at in 1.. {
+        if harness.attempt(JOB, &file("a.log"), Cut::DiesAt(at)).await.is_some() {
+            break;
+        }
+        check_nothing_stored(&harness).await;
+        let ended = harness.attempt(JOB, &file("a.log"), Cut::CancelledAt(at)).await;
+        assert!(matches!(ended, Some(Err(JobError::Cancelled))), "{ended:?}");
+        check_nothing_stored(&harness).await;
+        pieces = at;
+    }
+    assert!(pieces >= 4, "{pieces} pieces are too few to be cut between");
+
+    // Everything is read, and the process dies before it settles.
+    let outcome = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    drop(outcome);
+    check_nothing_stored(&harness).await;
+
+    // Two attempts at once: a worker that was thought dead settles after another.
+    let first = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    let second = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    harness.settle(first).await;
+    assert_eq!(harness.state().await, undisturbed);
+    harness.settle(second).await;
+    assert_eq!(harness.state().await, undisturbed);
+
+    // The same task once more.
+    harness.run(JOB, file("a.log")).await.unwrap();
+    assert_eq!(harness.state().await, undisturbed);
+}
+
+async fn check_nothing_stored(harness: &Harness) {
+    assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, 0);
+    assert_eq!(harness.number("SELECT count(*) FROM usage_stream_month").await, 0);
+    assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 0);
+    assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 0);
+}
+
+#[tokio::test]
+async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated() {
+    let harness = harness().await;
+    harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
+    let outcome = harness.attempt(JOB, &file("a.gz"), Cut::Never).await.unwrap().unwrap();
+    let job::OutcomeParts::Completed { write: Some(write), .. } = outcome.into_parts() else {
+        panic!("a file is written in the settling transaction");
+    };
+    let mut transaction = harness.db.begin().await.unwrap();
+    write(&mut transaction.tx()).await.unwrap();
+    transaction.rollback().await.unwrap();
+    check_nothing_stored(&harness).await;
+    harness.run(JOB, file("a.gz")).await.unwrap();
+    assert!(harness.number("SELECT sum(bytes) FROM usage_hour").await > 0);
+}

@@ -1,0 +1,108 @@
+//! The conformance suite of the task store: what every engine promises, tested on each.
+//!
+//! `suite` knows the trait only. An engine is a function that makes a [`world::World`]; adding one
+//! is one more use of `suite_on!` below. What only one engine can be put through is beside it.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod world;
+
+/// Writes one test per line of the list, on the engine that `$world` makes.
+macro_rules! suite_on {
+    ($engine:ident, $world:path; $($module:ident: $($name:ident),+;)+) => {
+        mod $engine {$(
+            mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::suite::$module::$name(&$world().await).await;
+                }
+            )+}
+        )+}
+    };
+}
+
+suite_on! {
+    sqlite, crate::world::sqlite;
+    enqueueing:
+        answers_in_order_and_stores_everything,
+        takes_an_id_only_once,
+        takes_an_id_only_once_after_its_end_and_after_pruning,
+        enqueues_each_tick_once,
+        remembers_when_a_schedule_began,
+        follows_the_transaction_of_the_caller;
+    unique_keys:
+        block_while_their_task_waits_or_runs,
+        block_for_their_period,
+        block_for_their_period_beyond_pruning,
+        block_within_a_batch,
+        are_free_for_the_follow_up_of_their_task,
+        are_taken_back_by_a_retry;
+    leasing:
+        goes_by_priority_then_age,
+        leaves_what_is_not_above_the_priority_asked_for,
+        gives_only_registered_jobs,
+        keeps_tasks_on_their_host,
+        holds_scheduled_tasks_until_they_are_due,
+        keeps_the_limit_of_a_job_across_workers,
+        skips_paused_jobs,
+        gives_each_task_to_one_worker;
+    waiting:
+        is_answered_by_an_enqueue_of_this_process,
+        is_answered_by_an_enqueue_of_another_process,
+        is_answered_when_a_task_becomes_due,
+        is_answered_while_other_calls_keep_the_store_busy,
+        ends_after_the_time_asked_for,
+        loses_nothing_when_the_worker_goes_away;
+    attempts:
+        count_when_they_start,
+        do_not_count_for_prefetched_tasks,
+        count_when_given_back,
+        do_not_count_when_snoozed,
+        count_for_dead_workers_until_poison_ends,
+        are_returned_when_a_worker_signs_off,
+        are_not_rescued_from_a_worker_that_lives;
+    settling:
+        fences_a_worker_that_was_declared_dead,
+        takes_each_lease_once,
+        refuses_a_wrong_token,
+        stores_result_reports_and_errors,
+        waits_before_the_next_attempt,
+        ends_as_cancelled_what_was_asked_to_stop;
+    outcomes:
+        store_the_final_write_and_follow_ups_together,
+        undo_a_failing_write_alone,
+        undo_the_write_if_a_follow_up_fails,
+        survive_a_panicking_write,
+        link_follow_ups_to_their_parent;
+    operators:
+        pause_and_resume,
+        cancel_waiting_tasks_at_once,
+        cancel_running_tasks_through_the_heartbeat,
+        cancel_what_goes_back,
+        retry_ended_tasks,
+        retry_scheduled_tasks_at_once,
+        discard_waiting_tasks,
+        are_told_what_does_not_exist;
+    held:
+        goes_to_other_releases_only,
+        is_discarded_after_the_limit,
+        keeps_its_first_time_until_it_is_accepted;
+    reading:
+        finds_by_each_filter,
+        pages_from_new_to_old,
+        tells_key_ids_apart,
+        counts_depths,
+        shows_progress,
+        shows_workers;
+    retention:
+        goes_by_state_and_age,
+        leaves_what_has_not_ended,
+        keeps_a_bounded_number_of_rejections;
+    crowd:
+        runs_each_task_exactly_once;
+}

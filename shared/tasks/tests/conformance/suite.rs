@@ -1,0 +1,14 @@
+//! Promises of [`tasks::TaskStore`], by what they are about.
+
+pub(crate) mod attempts;
+pub(crate) mod crowd;
+pub(crate) mod enqueueing;
+pub(crate) mod held;
+pub(crate) mod leasing;
+pub(crate) mod operators;
+pub(crate) mod outcomes;
+pub(crate) mod reading;
+pub(crate) mod retention;
+pub(crate) mod settling;
+pub(crate) mod unique_keys;
+pub(crate) mod waiting;

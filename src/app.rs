@@ -1,0 +1,349 @@
+//! The program put together: manifest, keys, database, store, registry and reporting.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use admission::{Rejection, Rules};
+use anyhow::{Context, Result, anyhow};
+use aws_lc_rs::digest::{SHA256, digest};
+use contract::Contract;
+use database::Db;
+use envelope::{KeyFile, KeyRing, ProofKey, SealingRing};
+use job::{EFFECTS, Facts, Registry, RegistryBuilder, Services};
+use manifest::Manifest;
+use reporting::{Event, MetricNames, Metrics, Scrubber, Sentry};
+use scheduling::{Producer, ProducerParts};
+use tasks::{SqliteStore, TaskStore};
+use values::{Clock, Source, Timestamp};
+
+use crate::configuration::{self, Sections};
+use crate::home::{DEFAULT_FOLDER, Home};
+use crate::settings::Settings;
+
+/// The manifest that is compiled in, for the embedded default.
+pub const BUILT_IN_MANIFEST: &str = include_str!("../worker.toml");
+/// Where a manifest is looked for when none is named.
+const MANIFEST_FILE: &str = "worker.toml";
+/// Version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+            Err(before) => {
+                let micros = i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX);
+                Timestamp::from_micros(-micros)
+            }
+        }
+    }
+}
+
+/// Adds jobs to a registry.
+pub type Register = fn(&mut RegistryBuilder<'_>);
+
+/// Which jobs the program runs, and under which rules.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The jobs that may be asked for.
+    pub contract: Arc<Contract>,
+    /// Their handlers.
+    pub register: Register,
+    /// The manifest, when no file is to be read.
+    pub manifest: Option<&'static str>,
+}
+
+impl Program {
+    /// The jobs of the company.
+    pub fn main() -> Self {
+        Self {
+            contract: Arc::new(contract::contract().clone()),
+            register: jobs::register,
+            manifest: None,
+        }
+    }
+}
+
+/// Keys in the forms in which they are used.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// The key file.
+    pub file: KeyFile,
+    /// Checks proofs: keys of the file and of the manifest.
+    pub ring: Arc<KeyRing>,
+    /// Opens configuration.
+    pub sealing: Arc<SealingRing>,
+}
+
+/// Where things are told.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Panics, permanent failures and rejections.
+    pub sentry: Sentry,
+    /// Keeps secrets out of everything.
+    pub scrubber: Scrubber,
+}
+
+impl Reporter {
+    /// Counts a rejection, and reports it if it is the first of its code, source and job.
+    pub fn rejected(&self, rejection: &Rejection, first: bool) {
+        self.metrics.rejected(rejection.code.as_str());
+        if first {
+            self.sentry.report(&Event::Rejection {
+                code: rejection.code.as_str(),
+                job_name: Some(&rejection.job_name),
+                source: Some(&rejection.source),
+                task_id: None,
+                message: &rejection.message,
+            });
+        }
+    }
+}
+
+/// The program, ready to work.
+#[derive(Clone)]
+pub struct App {
+    /// What the environment says.
+    pub settings: Arc<Settings>,
+    /// The rules.
+    pub manifest: Arc<Manifest>,
+    /// Where the manifest came from, for messages.
+    pub manifest_origin: String,
+    /// The jobs that may be asked for.
+    pub contract: Arc<Contract>,
+    /// Folder of database and keys.
+    pub home: Home,
+    /// The keys.
+    pub keys: Keys,
+    /// The worker's own configuration.
+    pub sections: Arc<Sections>,
+    /// Names of these sections.
+    pub section_names: Arc<BTreeSet<String>>,
+    /// The domain database.
+    pub db: Db,
+    /// The task store.
+    pub store: Arc<dyn TaskStore>,
+    /// The handlers.
+    pub registry: Arc<Registry>,
+    /// Fingerprint of registry and manifest.
+    pub release: String,
+    /// This machine's name.
+    pub host: String,
+    /// Where things are told.
+    pub reporter: Reporter,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("release", &self.release).finish_non_exhaustive()
+    }
+}
+
+/// Reads and checks the manifest: the named file, worker.toml, or the built-in one.
+pub fn read_manifest(settings: &Settings, program: &Program) -> Result<(Manifest, String)> {
+    let names = program.contract.names();
+    let named = settings.manifest.clone();
+    let found = named.or_else(|| Some(PathBuf::from(MANIFEST_FILE)).filter(|path| path.exists()));
+    let (text, origin) = match (program.manifest, found) {
+        (Some(text), _) => (text.to_owned(), "built-in".to_owned()),
+        (None, None) => (BUILT_IN_MANIFEST.to_owned(), "built-in".to_owned()),
+        (None, Some(path)) => {
+            let shown = path.display().to_string();
+            let bytes = std::fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
+            let text = String::from_utf8(bytes)
+                .map_err(|error| anyhow!("{shown} is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))?;
+            (text, shown)
+        }
+    };
+    let manifest = Manifest::parse(&text, &names)
+        .map_err(|problems| anyhow!("{origin} has {} problem(s)\n{problems}", problems.0.len()))?;
+    Ok((manifest, origin))
+}
+
+/// This machine's name, as tasks bound to a host know it.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+impl App {
+    /// Puts the program together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with manifest, registry, keys, configuration or database; nothing
+    /// has been started then.
+    pub async fn open(
+        settings: Settings,
+        program: &Program,
+        clock: Arc<dyn Clock>,
+        scrubber: Scrubber,
+    ) -> Result<Self> {
+        let (manifest, manifest_origin) = read_manifest(&settings, program)?;
+        let manifest = Arc::new(manifest);
+        if !manifest.worker.require_signatures {
+            tracing::warn!("require_signatures is off: tasks without a proof are accepted");
+        }
+        let now = SystemClock.now();
+        let home = Home::open(settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER)), now)?;
+        let keys = read_keys(&home, &manifest)?;
+        let file = settings.configuration_file.clone();
+        let file = file.or_else(|| manifest.worker.configuration_file.as_ref().map(PathBuf::from));
+        let sections = configuration::read(file.as_deref(), &settings.sections)?;
+        let path = home.database_path();
+        let db = Db::open_sqlite(&path)
+            .await
+            .with_context(|| format!("cannot open the database {}", path.display()))?;
+        let store: Arc<dyn TaskStore> =
+            Arc::new(SqliteStore::open(db.clone(), Arc::clone(&clock)).await?);
+        EFFECTS.migrate(&db, now).await?;
+        models::SCHEMA.migrate(&db, now).await?;
+        let release = fingerprint(&manifest, &program.contract);
+        let host = host_name();
+        let services = Services {
+            db: db.clone(),
+            tasks: Arc::clone(&store),
+            manifest: Arc::clone(&manifest),
+            clock: Arc::clone(&clock),
+            facts: Arc::new(facts(&settings, &manifest, &manifest_origin, &host, &release)),
+        };
+        let mut builder = RegistryBuilder::new(&services);
+        (program.register)(&mut builder);
+        let registry = builder.build(&program.contract).map_err(|problems| {
+            anyhow!("{manifest_origin} and the registry do not fit\n{problems}")
+        })?;
+        let reporter = reporter(&settings, &manifest, &registry, scrubber)?;
+        Ok(Self {
+            settings: Arc::new(settings),
+            manifest,
+            manifest_origin,
+            contract: Arc::clone(&program.contract),
+            home,
+            keys,
+            section_names: Arc::new(sections.keys().cloned().collect()),
+            sections: Arc::new(sections),
+            db,
+            store,
+            registry: Arc::new(registry),
+            release,
+            host,
+            reporter,
+            clock,
+        })
+    }
+
+    /// The rules of admission as this worker applies them.
+    pub fn rules(&self) -> Rules<'_> {
+        Rules {
+            manifest: &self.manifest,
+            contract: &self.contract,
+            keys: Some(&self.keys.ring),
+            sealing: Some(&self.keys.sealing),
+            worker_sections: Some(&self.section_names),
+        }
+    }
+
+    /// Speaks for a source whose key this machine holds.
+    ///
+    /// # Errors
+    /// If it holds none; the message names the command that makes one.
+    pub fn producer(&self, source: &str) -> Result<Producer> {
+        let name: Source = source.parse().context("the source is not a name")?;
+        let key = self.keys.file.signing_key(&name, SystemClock.now()).with_context(|| {
+            format!("this machine holds no key for source `{source}`; make one: main-worker keys make --source {source}")
+        })?;
+        let reporter = self.reporter.clone();
+        Ok(Producer::new(ProducerParts {
+            store: Arc::clone(&self.store),
+            manifest: Arc::clone(&self.manifest),
+            contract: Arc::clone(&self.contract),
+            key: Arc::new(key),
+            keys: Some(Arc::clone(&self.keys.ring)),
+            sealing: self.keys.file.newest_sealing_public(),
+            configuration: Arc::default(),
+            on_rejection: Some(Arc::new(move |rejection, first| reporter.rejected(rejection, first))),
+        }))
+    }
+
+    /// Lets what is on its way to Sentry arrive, for at most two seconds.
+    pub async fn flush(&self) {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+        let sentry = self.reporter.sentry.clone();
+        let flushed = tokio::task::spawn_blocking(move || sentry.flush(PATIENCE)).await;
+        if !flushed.unwrap_or(false) {
+            tracing::debug!("some reports may not have reached Sentry");
+        }
+    }
+}
+
+/// Puts the keys of the file and of the manifest into one ring.
+pub fn read_keys(home: &Home, manifest: &Manifest) -> Result<Keys> {
+    let file = home.read_keys()?;
+    let mut ring = file.ring();
+    for (source, rules) in &manifest.sources {
+        for row in &rules.keys {
+            let mut key = ProofKey::ed25519(&row.id, source.clone(), &row.public_key_text())
+                .with_context(|| format!("key `{}` of source `{source}`", row.id))?;
+            key.expires_at = row.expires_at;
+            ring.add(key).with_context(|| {
+                format!("source `{source}` has the key id `{}` in worker.toml and in the key file", row.id)
+            })?;
+        }
+    }
+    let sealing = Arc::new(file.sealing_ring());
+    Ok(Keys { file, ring: Arc::new(ring), sealing })
+}
+
+/// Sixteen hexadecimal digits over everything that decides what this release accepts.
+fn fingerprint(manifest: &Manifest, contract: &Contract) -> String {
+    let mut text = format!("{VERSION}\n{}", manifest.canonical_text());
+    for job in contract.jobs() {
+        text.push_str(&format!("{} {:?} {}\n", job.job, job.sections, job.schema()));
+    }
+    let hash = digest(&SHA256, text.as_bytes());
+    hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn facts(
+    settings: &Settings,
+    manifest: &Manifest,
+    origin: &str,
+    host: &str,
+    release: &str,
+) -> Facts {
+    let mut shown = settings.report();
+    shown.push(("worker.toml".to_owned(), origin.to_owned()));
+    Facts {
+        version: VERSION.to_owned(),
+        worker: manifest.worker.name.clone(),
+        host: host.to_owned(),
+        release: release.to_owned(),
+        settings: shown,
+    }
+}
+
+fn reporter(
+    settings: &Settings,
+    manifest: &Manifest,
+    registry: &Registry,
+    scrubber: Scrubber,
+) -> Result<Reporter> {
+    let names = MetricNames {
+        jobs: registry.names().cloned().collect(),
+        sources: manifest.sources.keys().cloned().collect(),
+        schedules: manifest.schedules.keys().cloned().collect(),
+    };
+    let environment = settings.environment.as_deref().unwrap_or("development");
+    let sentry = Sentry::connect(settings.sentry_dsn.as_ref(), environment, VERSION, scrubber.clone())
+        .context("SENTRY_DSN")?;
+    Ok(Reporter { metrics: Metrics::new(VERSION, names), sentry, scrubber })
+}

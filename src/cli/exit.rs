@@ -1,0 +1,71 @@
+//! Exit codes, after sysexits.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How the program ends.
+///
+/// Attached to an error as context, it decides the exit code and is not printed itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Completed,
+    /// 64: the command line is wrong.
+    Usage,
+    /// 65: the request was rejected, or input is wrong.
+    Rejected,
+    /// 70: failed for good.
+    Failed,
+    /// 75: failed, and may be tried again.
+    TryAgain,
+    /// 76: snoozed or cancelled.
+    NotNow,
+    /// 78: settings, worker.toml or keys are wrong.
+    Settings,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Completed => 0,
+            Self::Usage => 64,
+            Self::Rejected => 65,
+            Self::Failed => 70,
+            Self::TryAgain => 75,
+            Self::NotNow => 76,
+            Self::Settings => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.code())
+    }
+}
+
+impl std::error::Error for Exit {}
+
+/// The error with its causes, without the exit code that travels with it.
+pub(super) fn describe(error: &anyhow::Error) -> String {
+    let parts: Vec<String> = error
+        .chain()
+        .map(ToString::to_string)
+        .filter(|text| !text.starts_with("exit code "))
+        .collect();
+    let mut shown: Vec<&str> = Vec::new();
+    for part in &parts {
+        // Some libraries repeat their cause in their own text.
+        if !shown.iter().any(|earlier| earlier.contains(part.as_str())) {
+            shown.push(part);
+        }
+    }
+    shown.join(": ")
+}

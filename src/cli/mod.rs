@@ -1,0 +1,163 @@
+//! The command line.
+
+mod exit;
+mod ironworker;
+mod output;
+mod run;
+mod work;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Parser, Subcommand, ValueEnum};
+use reporting::{LogFormat, LoggingOptions, Scrubber};
+use values::Clock;
+
+pub use self::exit::Exit;
+pub use self::output::Output;
+use crate::app::{App, Program, SystemClock};
+use crate::settings::Settings;
+
+/// Does all background work of a live-streaming company.
+#[derive(Debug, Parser)]
+#[command(name = "main-worker", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start with `main-worker demo`. Exit codes: 0 completed, 64 usage, 65 rejected, \
+    70 failed for good, 75 failed and may be tried again, 76 snoozed or cancelled, 78 bad settings.")]
+struct Cli {
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and sentences for people.
+    Human,
+    /// One JSON value for programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one envelope from a file or stdin, print its result as JSON
+    Run(run::Arguments),
+    /// Run tasks until told to stop
+    Work(work::Arguments),
+}
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Which jobs the program runs.
+    pub program: Program,
+    /// What the environment says.
+    pub settings: Settings,
+    /// Where results go.
+    pub output: Output,
+    /// Keeps secrets out of logs.
+    pub scrubber: Scrubber,
+}
+
+impl Invocation {
+    /// Puts the program together.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open(&self) -> Result<App> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        App::open(self.settings.clone(), &self.program, clock, self.scrubber.clone())
+            .await
+            .map_err(|error| error.context(Exit::Settings))
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main(program: &Program) -> ExitCode {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Exit::Failed.into();
+    }
+    let arguments = ironworker::rewrite(std::env::args_os().collect());
+    let settings = Settings::from_environment();
+    execute(program, arguments, settings).into()
+}
+
+fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; both print themselves.
+            error.print().ok();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Completed };
+        }
+    };
+    let invocation = Invocation {
+        program: program.clone(),
+        output: Output::new(cli.output, settings.no_color),
+        scrubber: Scrubber::new(),
+        settings,
+    };
+    let ended = start_logging(&invocation).and_then(|()| {
+        let threads = cli.command.threads();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        let ended = runtime.block_on(cli.command.execute(&invocation));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        let exit = error.downcast_ref::<Exit>().copied().unwrap_or(Exit::Failed);
+        let shown = exit::describe(&error);
+        invocation.output.error(&invocation.scrubber.scrub(&shown));
+        exit
+    })
+}
+
+fn start_logging(invocation: &Invocation) -> Result<()> {
+    let settings = &invocation.settings;
+    let format = match settings.log_format.as_deref() {
+        None => LogFormat::Auto,
+        Some("pretty") => LogFormat::Pretty,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            return Err(anyhow!("MAIN_WORKER_LOG_FORMAT is `{other}`; write pretty or json")
+                .context(Exit::Settings));
+        }
+    };
+    let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
+    reporting::init(LoggingOptions {
+        format,
+        filter,
+        no_color: settings.no_color,
+        clock: Arc::new(SystemClock),
+        scrubber: invocation.scrubber.clone(),
+    })
+    .context("MAIN_WORKER_LOG")
+    .map_err(|error| error.context(Exit::Settings))?;
+    reporting::log_panics();
+    Ok(())
+}
+
+impl Command {
+    /// Threads the command is worth: work uses every core, the rest is quick.
+    fn threads(&self) -> usize {
+        match self {
+            Self::Work(_) => std::thread::available_parallelism().map_or(2, usize::from),
+            Self::Run(_) => 1,
+        }
+    }
+
+    async fn execute(self, invocation: &Invocation) -> Result<Exit> {
+        match self {
+            Self::Run(arguments) => run::execute(invocation, arguments).await,
+            Self::Work(arguments) => work::execute(invocation, arguments).await,
+        }
+    }
+}

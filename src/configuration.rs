@@ -1,0 +1,98 @@
+//! The worker's own configuration: sections from a file and from the environment.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use values::Secret;
+
+/// Sections by name, each a JSON object.
+pub type Sections = BTreeMap<String, Secret<String>>;
+
+/// Reads the file, then lets the environment's sections win over it.
+pub fn read(file: Option<&Path>, environment: &[(String, Secret<String>)]) -> Result<Sections> {
+    let mut sections = Sections::new();
+    if let Some(path) = file {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration file {shown}"))?;
+        let text = Secret::new(text);
+        sections = parse(&text).with_context(|| format!("in the configuration file {shown}"))?;
+    }
+    for (name, value) in environment {
+        let parsed: Result<Value, _> = serde_json::from_str(value.expose());
+        // The parser's own message may quote the value.
+        if !parsed.is_ok_and(|value| value.is_object()) {
+            bail!("MAIN_WORKER_SECTION_{name} is not a JSON object, such as {{\"accessKeyId\":\"...\"}}");
+        }
+        sections.insert(name.clone(), value.clone());
+    }
+    Ok(sections)
+}
+
+/// Reads sections from text: JSON if it begins with a brace, TOML otherwise.
+pub fn parse(text: &Secret<String>) -> Result<Sections> {
+    let value: Option<Value> = if text.expose().trim_start().starts_with('{') {
+        serde_json::from_str(text.expose()).ok()
+    } else {
+        toml::from_str(text.expose()).ok()
+    };
+    let Some(Value::Object(members)) = value else {
+        bail!("it is neither a JSON object nor TOML; write one table per section");
+    };
+    let mut sections = Sections::new();
+    for (name, value) in members {
+        if !value.is_object() {
+            bail!("`{name}` is not a section; write [{name}] with its keys below");
+        }
+        sections.insert(name, Secret::new(value.to_string()));
+    }
+    Ok(sections)
+}
+
+/// All texts inside a section, to be kept out of every log.
+pub fn texts(section: &Secret<String>) -> Vec<String> {
+    fn collect(value: Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text),
+            Value::Array(items) => items.into_iter().for_each(|item| collect(item, found)),
+            Value::Object(members) => members.into_iter().for_each(|(_, v)| collect(v, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(value) = serde_json::from_str(section.expose()) {
+        collect(value, &mut found);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_toml_and_json_and_lets_the_environment_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("configuration.toml");
+        std::fs::write(&path, "[objectStorage]\naccessKeyId = \"from-file\"\n[other]\na = 1\n").unwrap();
+        let own = Secret::new(r#"{"accessKeyId":"from-environment"}"#.to_owned());
+        let sections = read(Some(&path), &[("objectStorage".to_owned(), own)]).unwrap();
+        assert_eq!(texts(&sections["objectStorage"]), ["from-environment"]);
+        assert!(sections.contains_key("other"));
+        let json = Secret::new(r#"{"a":{"b":"c"}}"#.to_owned());
+        assert_eq!(texts(&parse(&json).unwrap()["a"]), ["c"]);
+    }
+
+    #[test]
+    fn quotes_no_value_in_an_error() {
+        for text in ["canary", "{\"canary\"", "a = \"canary", "a = 1"] {
+            let error = format!("{:#}", parse(&Secret::new(text.to_owned())).unwrap_err());
+            assert!(!error.contains("canary"), "{error}");
+        }
+        let broken = Secret::new("canary".to_owned());
+        let error = format!("{:#}", read(None, &[("x".to_owned(), broken)]).unwrap_err());
+        assert!(error.contains("MAIN_WORKER_SECTION_x") && !error.contains("canary"), "{error}");
+    }
+}

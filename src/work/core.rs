@@ -1,0 +1,412 @@
+//! The decisions of the work loop, as a step function: events in, commands out.
+//!
+//! Nothing here waits, reads a clock or draws a random number: time comes with the events and
+//! chance with the configuration of a step, so a simulation can run it under a seed. The shell
+//! around it does the I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use values::{Span, Timestamp};
+
+/// One lease: the row and its fencing token.
+pub type Lease = (i64, i64);
+
+/// How long after a failed call the store is asked again.
+pub const STORE_PAUSE: Span = Span::from_millis(500);
+/// How long a lease request may wait in the store for a first task.
+pub const LEASE_WAIT: Span = Span::from_seconds(10);
+/// The priority above which nothing can be.
+const HIGHEST: u8 = 2;
+
+/// What holds for the whole run.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Attempts at once.
+    pub concurrency: usize,
+    /// Tasks held ready beyond those that run.
+    pub prefetch: usize,
+    /// How long running attempts may take to end after a drain began.
+    pub drain_timeout: Span,
+    /// End when nothing is left that could run now.
+    pub until_empty: bool,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// The store answered a lease request.
+    Leased(Vec<Taken>),
+    /// The store did not answer a lease request.
+    LeaseFailed,
+    /// The store counted attempts for these held tasks; the others are no longer ours.
+    Started(Vec<Lease>),
+    /// The store did not answer a start; the leases still hold.
+    StartFailed(Vec<Lease>),
+    /// An attempt ended.
+    Ended(Lease),
+    /// The store took these settlements, or refused them because the lease was lost.
+    Settled(Vec<Lease>),
+    /// The store did not answer; the settlements are to be tried again.
+    SettleFailed(Vec<Lease>),
+    /// An operator asked to cancel these rows.
+    CancelAsked(Vec<i64>),
+    /// The worker was declared dead, or could not reach the store for too long.
+    LeasesLost,
+    /// The worker is registered again.
+    Registered,
+    /// Whether anything is left that could run now.
+    Emptiness(bool),
+    /// Stop taking tasks, end what runs.
+    Drain,
+    /// Stop at once, give everything back.
+    Abort,
+}
+
+/// A leased task, as far as decisions need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Its lease.
+    pub lease: Lease,
+    /// Whether its attempt is counted already.
+    pub started: bool,
+    /// Its priority.
+    pub priority: u8,
+    /// Since when it could have run.
+    pub run_at: Timestamp,
+}
+
+/// Why a running attempt is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// An operator cancelled the task.
+    Cancelled,
+    /// The worker ends; the task goes back.
+    Draining,
+    /// The lease belongs to others; nothing may be settled.
+    LeaseLost,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask the store for tasks; exactly one such request is under way at a time.
+    Lease {
+        /// Tasks to start at once.
+        start: usize,
+        /// Tasks to hold.
+        hold: usize,
+        /// Only above this priority.
+        above: Option<u8>,
+        /// How long to wait for a first one.
+        wait: Span,
+    },
+    /// Count an attempt for held tasks.
+    Start(Vec<Lease>),
+    /// Run an attempt.
+    Run(Lease),
+    /// Settle an ended attempt.
+    Settle(Vec<Lease>),
+    /// Give held tasks back uncounted.
+    GiveBack(Vec<Lease>),
+    /// Stop a running attempt.
+    Stop(Lease, Stop),
+    /// Forget a lease without telling the store.
+    Forget(Lease),
+    /// Register as a new worker.
+    Register,
+    /// Find out whether anything is left that could run now.
+    CheckEmpty,
+    /// Everything is settled or given back; end.
+    Exit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// Told to stop; settled once the attempt has ended.
+    Stopping,
+    Settling,
+    /// Its lease was lost; nothing is settled when it ends.
+    Lost,
+}
+
+/// The state of the loop.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    /// Held tasks, best first.
+    held: BTreeMap<(u8, Timestamp, i64), Lease>,
+    starting: BTreeSet<Lease>,
+    active: BTreeMap<Lease, State>,
+    returning: BTreeSet<Lease>,
+    leasing: bool,
+    /// A lease for higher priorities has been answered since the last start of held tasks.
+    looked_above: bool,
+    lease_not_before: Option<Timestamp>,
+    resettle: BTreeSet<Lease>,
+    resettle_at: Option<Timestamp>,
+    drain_until: Option<Timestamp>,
+    registering: bool,
+    checking: bool,
+    may_be_empty: bool,
+    exited: bool,
+}
+
+impl Core {
+    /// Begins with nothing leased.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            held: BTreeMap::new(),
+            starting: BTreeSet::new(),
+            active: BTreeMap::new(),
+            returning: BTreeSet::new(),
+            leasing: false,
+            looked_above: false,
+            lease_not_before: None,
+            resettle: BTreeSet::new(),
+            resettle_at: None,
+            drain_until: None,
+            registering: false,
+            checking: false,
+            may_be_empty: false,
+            exited: false,
+        }
+    }
+
+    /// Attempts that run now.
+    pub fn running(&self) -> usize {
+        self.active.values().filter(|state| matches!(state, State::Running | State::Stopping)).count()
+    }
+
+    /// Whether tasks are still taken.
+    pub fn is_draining(&self) -> bool {
+        self.drain_until.is_some()
+    }
+
+    /// When the next tick is needed at the latest, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        [self.lease_not_before, self.resettle_at, self.drain_until].into_iter().flatten().min()
+    }
+
+    /// Takes events and says what to do.
+    pub fn step(&mut self, now: Timestamp, events: Vec<Event>) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let mut settle = Vec::new();
+        for event in events {
+            self.take(now, event, &mut settle, &mut commands);
+        }
+        if self.resettle_at.is_some_and(|at| at <= now) {
+            self.resettle_at = None;
+            settle.extend(std::mem::take(&mut self.resettle));
+        }
+        if !settle.is_empty() {
+            commands.push(Command::Settle(settle));
+        }
+        self.drain(now, &mut commands);
+        self.fill(now, &mut commands);
+        self.finish(&mut commands);
+        commands
+    }
+
+    fn take(
+        &mut self,
+        now: Timestamp,
+        event: Event,
+        settle: &mut Vec<Lease>,
+        commands: &mut Vec<Command>,
+    ) {
+        match event {
+            Event::Tick => {}
+            Event::Leased(tasks) => self.leased(tasks, commands),
+            Event::LeaseFailed => {
+                self.leasing = false;
+                self.lease_not_before = Some(now.after(STORE_PAUSE));
+            }
+            Event::Started(leases) => {
+                for lease in std::mem::take(&mut self.starting) {
+                    if leases.contains(&lease) {
+                        self.active.insert(lease, State::Running);
+                        commands.push(Command::Run(lease));
+                    } else {
+                        commands.push(Command::Forget(lease));
+                    }
+                }
+            }
+            Event::StartFailed(leases) => {
+                self.lease_not_before = Some(now.after(STORE_PAUSE));
+                for lease in leases {
+                    // Whether it was counted is unknown; giving it back is right either way.
+                    if self.starting.remove(&lease) {
+                        self.returning.insert(lease);
+                        commands.push(Command::GiveBack(vec![lease]));
+                    }
+                }
+            }
+            Event::Ended(lease) => match self.active.get(&lease) {
+                Some(State::Running | State::Stopping) => {
+                    self.active.insert(lease, State::Settling);
+                    settle.push(lease);
+                }
+                Some(State::Lost) => {
+                    self.active.remove(&lease);
+                    commands.push(Command::Forget(lease));
+                }
+                Some(State::Settling) | None => {}
+            },
+            Event::Settled(leases) => {
+                for lease in leases {
+                    self.active.remove(&lease);
+                    self.returning.remove(&lease);
+                    self.resettle.remove(&lease);
+                }
+            }
+            Event::SettleFailed(leases) => {
+                self.resettle_at = Some(now.after(STORE_PAUSE));
+                self.resettle.extend(leases);
+            }
+            Event::CancelAsked(rows) => {
+                for (lease, state) in &mut self.active {
+                    if rows.contains(&lease.0) && *state == State::Running {
+                        *state = State::Stopping;
+                        commands.push(Command::Stop(*lease, Stop::Cancelled));
+                    }
+                }
+            }
+            Event::LeasesLost => self.lose(commands),
+            Event::Registered => self.registering = false,
+            Event::Emptiness(empty) => {
+                self.checking = false;
+                if empty && self.settings.until_empty {
+                    self.drain_until.get_or_insert(now.after(self.settings.drain_timeout));
+                }
+            }
+            Event::Drain => {
+                self.drain_until.get_or_insert(now.after(self.settings.drain_timeout));
+            }
+            Event::Abort => self.drain_until = Some(now),
+        }
+    }
+
+    fn leased(&mut self, tasks: Vec<Taken>, commands: &mut Vec<Command>) {
+        self.leasing = false;
+        self.looked_above = true;
+        self.may_be_empty = tasks.is_empty();
+        for task in tasks {
+            if task.started {
+                self.active.insert(task.lease, State::Running);
+                commands.push(Command::Run(task.lease));
+            } else {
+                let rank = (HIGHEST.saturating_sub(task.priority), task.run_at, task.lease.0);
+                self.held.insert(rank, task.lease);
+            }
+        }
+    }
+
+    /// Everything leased belongs to others now.
+    fn lose(&mut self, commands: &mut Vec<Command>) {
+        for (lease, state) in &mut self.active {
+            match state {
+                State::Running | State::Stopping => {
+                    *state = State::Lost;
+                    commands.push(Command::Stop(*lease, Stop::LeaseLost));
+                }
+                // The store refuses what is late by itself.
+                State::Settling | State::Lost => {}
+            }
+        }
+        let gone = std::mem::take(&mut self.held).into_values();
+        commands.extend(gone.chain(std::mem::take(&mut self.starting)).map(Command::Forget));
+        if !self.registering {
+            self.registering = true;
+            commands.push(Command::Register);
+        }
+    }
+
+    /// Gives held tasks back and stops what runs for too long, once draining.
+    fn drain(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        let Some(until) = self.drain_until else { return };
+        if !self.held.is_empty() {
+            let leases: Vec<Lease> = std::mem::take(&mut self.held).into_values().collect();
+            self.returning.extend(&leases);
+            commands.push(Command::GiveBack(leases));
+        }
+        if until <= now {
+            for (lease, state) in &mut self.active {
+                if *state == State::Running {
+                    *state = State::Stopping;
+                    commands.push(Command::Stop(*lease, Stop::Draining));
+                }
+            }
+        }
+    }
+
+    /// Fills free slots: first with tasks above the held ones, then with the best held ones.
+    fn fill(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        if self.drain_until.is_some() || self.leasing || self.registering {
+            return;
+        }
+        if self.lease_not_before.is_some_and(|at| at > now) {
+            return;
+        }
+        self.lease_not_before = None;
+        let busy = self.running() + self.starting.len();
+        let free = self.settings.concurrency.saturating_sub(busy);
+        if free == 0 {
+            return;
+        }
+        let best = self.held.first_key_value().map(|((rank, _, _), _)| HIGHEST - rank);
+        match best {
+            None => {
+                let wait = if self.settings.until_empty { Span::ZERO } else { LEASE_WAIT };
+                if self.may_be_empty && self.settings.until_empty {
+                    self.check_empty(commands);
+                    return;
+                }
+                self.leasing = true;
+                let hold = self.settings.prefetch;
+                commands.push(Command::Lease { start: free, hold, above: None, wait });
+            }
+            Some(best) if best < HIGHEST && !self.looked_above => {
+                self.leasing = true;
+                let (above, wait) = (Some(best), Span::ZERO);
+                commands.push(Command::Lease { start: free, hold: 0, above, wait });
+            }
+            Some(_) => {
+                self.looked_above = false;
+                let mut leases = Vec::new();
+                while leases.len() < free {
+                    let Some((_, lease)) = self.held.pop_first() else { break };
+                    leases.push(lease);
+                }
+                self.starting.extend(&leases);
+                commands.push(Command::Start(leases));
+            }
+        }
+    }
+
+    fn check_empty(&mut self, commands: &mut Vec<Command>) {
+        if !self.checking && self.active.is_empty() && self.starting.is_empty() {
+            self.checking = true;
+            self.may_be_empty = false;
+            commands.push(Command::CheckEmpty);
+        }
+    }
+
+    fn finish(&mut self, commands: &mut Vec<Command>) {
+        let idle = self.active.is_empty()
+            && self.starting.is_empty()
+            && self.held.is_empty()
+            && self.returning.is_empty()
+            && !self.leasing;
+        if self.drain_until.is_some() && idle && !self.exited {
+            self.exited = true;
+            commands.push(Command::Exit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

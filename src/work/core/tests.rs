@@ -1,0 +1,118 @@
+use super::*;
+
+fn at(millis: u32) -> Timestamp {
+    Timestamp::EPOCH.after(Span::from_millis(millis))
+}
+
+fn core(concurrency: usize, prefetch: usize) -> Core {
+    Core::new(Settings {
+        concurrency,
+        prefetch,
+        drain_timeout: Span::from_seconds(30),
+        until_empty: false,
+    })
+}
+
+fn taken(row: i64, started: bool, priority: u8) -> Taken {
+    Taken { lease: (row, 7), started, priority, run_at: at(0) }
+}
+
+#[test]
+fn asks_for_as_many_tasks_as_it_has_slots_and_runs_them() {
+    let mut core = core(2, 0);
+    let ask = core.step(at(0), vec![Event::Tick]);
+    assert_eq!(ask, [Command::Lease { start: 2, hold: 0, above: None, wait: LEASE_WAIT }]);
+    assert_eq!(core.step(at(1), vec![Event::Tick]), []);
+    let run = core.step(at(2), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    assert_eq!(run[0], Command::Run((1, 7)));
+    assert!(matches!(run[1], Command::Lease { start: 1, .. }));
+    let settle = core.step(at(3), vec![Event::Ended((1, 7))]);
+    assert_eq!(settle, [Command::Settle(vec![(1, 7)])]);
+    core.step(at(4), vec![Event::Settled(vec![(1, 7)])]);
+    assert_eq!(core.running(), 0);
+}
+
+#[test]
+fn looks_for_higher_priorities_before_it_starts_what_it_holds() {
+    let mut core = core(1, 3);
+    core.step(at(0), vec![Event::Tick]);
+    let tasks = vec![taken(1, true, 1), taken(2, false, 0), taken(3, false, 1)];
+    let run = core.step(at(1), vec![Event::Leased(tasks)]);
+    assert_eq!(run, [Command::Run((1, 7))]);
+    core.step(at(2), vec![Event::Ended((1, 7))]);
+    // The lease that brought the held tasks has just looked.
+    let mut core_again = core;
+    let start = core_again.step(at(3), vec![Event::Settled(vec![(1, 7)])]);
+    assert_eq!(start, []);
+    let run = core_again.step(at(4), vec![Event::Started(vec![(3, 7)])]);
+    assert_eq!(run, [Command::Run((3, 7))]);
+    let look = core_again.step(at(5), vec![Event::Ended((3, 7))]);
+    assert_eq!(look[1], Command::Lease { start: 1, hold: 0, above: Some(0), wait: Span::ZERO });
+    let start = core_again.step(at(6), vec![Event::Leased(vec![taken(9, true, 2)])]);
+    assert_eq!(start, [Command::Run((9, 7))]);
+}
+
+#[test]
+fn drains_by_giving_back_what_it_holds_and_waiting_for_what_runs() {
+    let mut core = core(1, 2);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0), taken(2, false, 0)])]);
+    let back = core.step(at(2), vec![Event::Drain]);
+    assert_eq!(back, [Command::GiveBack(vec![(2, 7)])]);
+    assert_eq!(core.step(at(3), vec![Event::Settled(vec![(2, 7)])]), []);
+    assert_eq!(core.step(at(29_000), vec![Event::Tick]), []);
+    let stop = core.step(at(30_002), vec![Event::Tick]);
+    assert_eq!(stop, [Command::Stop((1, 7), Stop::Draining)]);
+    core.step(at(30_003), vec![Event::Ended((1, 7))]);
+    assert_eq!(core.step(at(30_004), vec![Event::Settled(vec![(1, 7)])]), [Command::Exit]);
+}
+
+#[test]
+fn stops_at_once_on_the_second_signal() {
+    let mut core = core(1, 0);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(2), vec![Event::Drain]);
+    let stop = core.step(at(3), vec![Event::Abort]);
+    assert_eq!(stop, [Command::Stop((1, 7), Stop::Draining)]);
+}
+
+#[test]
+fn settles_again_after_a_pause_and_asks_again_after_a_failure() {
+    let mut core = core(1, 0);
+    core.step(at(0), vec![Event::Tick]);
+    assert_eq!(core.step(at(1), vec![Event::LeaseFailed]), []);
+    assert_eq!(core.wake_at(), Some(at(501)));
+    assert!(matches!(core.step(at(501), vec![Event::Tick])[..], [Command::Lease { .. }]));
+    core.step(at(502), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(503), vec![Event::Ended((1, 7))]);
+    core.step(at(504), vec![Event::SettleFailed(vec![(1, 7)])]);
+    let again = core.step(at(1_004), vec![Event::Tick]);
+    assert!(again.contains(&Command::Settle(vec![(1, 7)])), "{again:?}");
+}
+
+#[test]
+fn settles_nothing_of_a_lost_lease_and_registers_anew() {
+    let mut core = core(1, 1);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0), taken(2, false, 0)])]);
+    let lost = core.step(at(2), vec![Event::LeasesLost, Event::LeasesLost]);
+    assert_eq!(
+        lost,
+        [Command::Stop((1, 7), Stop::LeaseLost), Command::Forget((2, 7)), Command::Register]
+    );
+    assert_eq!(core.step(at(3), vec![Event::Ended((1, 7))]), [Command::Forget((1, 7))]);
+    let again = core.step(at(4), vec![Event::Registered]);
+    assert!(matches!(again[..], [Command::Lease { start: 1, .. }]));
+}
+
+#[test]
+fn ends_when_nothing_is_left() {
+    let mut core = core(1, 0);
+    core.settings.until_empty = true;
+    core.step(at(0), vec![Event::Tick]);
+    assert_eq!(core.step(at(1), vec![Event::Leased(vec![])]), [Command::CheckEmpty]);
+    assert!(matches!(core.step(at(2), vec![Event::Emptiness(false)])[..], [Command::Lease { .. }]));
+    core.step(at(3), vec![Event::Leased(vec![])]);
+    assert_eq!(core.step(at(4), vec![Event::Emptiness(true)]), [Command::Exit]);
+}

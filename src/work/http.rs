@@ -1,0 +1,103 @@
+//! `/livez`, `/readyz` and `/metrics` of a running worker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// A loop that has not turned for so long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long the store may take to answer a readiness question.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the work loop tells about itself.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    start: Instant,
+    turned_ms: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), turned_ms: AtomicU64::new(0), draining: AtomicBool::new(false) }
+    }
+
+    /// Says that the loop has turned.
+    pub(super) fn turn(&self, draining: bool) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turned_ms.store(millis, Ordering::Relaxed);
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let turned = Duration::from_millis(self.turned_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(turned) > STUCK
+    }
+}
+
+#[derive(Clone)]
+struct Shown {
+    app: App,
+    pulse: Arc<Pulse>,
+}
+
+/// Serves until `stop`; returns the address that was bound.
+pub(super) async fn serve(
+    app: App,
+    pulse: Arc<Pulse>,
+    address: SocketAddr,
+    stop: CancellationToken,
+) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let router = Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(Shown { app, pulse });
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(error = %error, "the HTTP server ended");
+        }
+    });
+    Ok(bound)
+}
+
+async fn live(State(shown): State<Shown>) -> Response {
+    if shown.pulse.is_stuck() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the work loop does not turn\n").into_response();
+    }
+    "ok\n".into_response()
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    let no = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
+    if shown.pulse.is_stuck() {
+        return no("the work loop does not turn".to_owned());
+    }
+    if shown.pulse.draining.load(Ordering::Relaxed) {
+        return no("draining".to_owned());
+    }
+    match tokio::time::timeout(STORE_PATIENCE, shown.app.store.check()).await {
+        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Err(error)) => no(error.to_string()),
+        Err(_) => no("the task store does not answer".to_owned()),
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    let content_type = [(header::CONTENT_TYPE, reporting::CONTENT_TYPE)];
+    (content_type, shown.app.reporter.metrics.encode()).into_response()
+}

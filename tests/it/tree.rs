@@ -1,0 +1,225 @@
+//! The tree of this repository, held to its own rules: which crate may know which, and what no
+//! file may contain.
+
+mod read;
+
+use std::collections::BTreeSet;
+
+use read::{Member, code, members, text_files};
+
+/// The crates from the ground up; each knows crates of lower layers only.
+const LAYERS: [&[&str]; 8] = [
+    &["values"],
+    &["contract", "database", "edge_logs", "envelope", "manifest", "objects", "reporting"],
+    &["admission", "models", "tasks"],
+    &["scheduling"],
+    &["job"],
+    &["jobs"],
+    &["main-worker"],
+    &["api"],
+];
+/// Crates without clock, network, environment or runtime.
+const PURE: [&str; 6] = ["admission", "contract", "edge_logs", "envelope", "manifest", "values"];
+/// What pure crates may use beside each other: libraries that compute and nothing else.
+const PURE_LIBRARIES: [&str; 16] = [
+    "aws-lc-rs",
+    "base64",
+    "chrono",
+    "chrono-tz",
+    "cron",
+    "memchr",
+    "rustls", // for HPKE; no connection is made
+    "schemars",
+    "serde",
+    "serde_json",
+    "serde_path_to_error",
+    "simdutf8",
+    "thiserror",
+    "toml",
+    "toml_parser",
+    "uuid",
+];
+/// Also pure, but only where secrets are held.
+const ZEROIZE: &str = "zeroize";
+/// How code gets at a clock, the network, the environment or files.
+const IMPURE: [&str; 8] = [
+    "SystemTime::now",
+    "Instant::now",
+    "Utc::now",
+    "std::env::",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread::sleep",
+];
+/// Who asks for work, and must not know how it is done.
+const CALLERS: [&str; 2] = ["scheduling", "api"];
+/// Who does the work.
+const HANDLERS: [&str; 3] = ["job", "jobs", "main-worker"];
+/// Only tests start servers.
+const TEST_ONLY: &str = "testkit";
+/// Lines of a file without its tests; it is long before that.
+const MAX_LINES: usize = 500;
+
+fn layer(name: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&name))
+}
+
+fn member<'a>(members: &'a [Member], name: &str) -> &'a Member {
+    members.iter().find(|member| member.name == name).unwrap_or_else(|| panic!("no crate `{name}`"))
+}
+
+/// All crates of this repository that `name` links, directly or not.
+fn linked(members: &[Member], name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(name) = open.pop() {
+        for dependency in member(members, &name).dependencies("dependencies") {
+            let ours = members.iter().any(|member| member.name == dependency);
+            if ours && found.insert(dependency.clone()) {
+                open.push(dependency);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let members = members();
+    for member in members.iter().filter(|member| member.name != TEST_ONLY) {
+        let name = &member.name;
+        let own = layer(name)
+            .unwrap_or_else(|| panic!("give `{name}` a layer in tests/it/tree.rs and a line in docs/architecture.md"));
+        for dependency in member.dependencies("dependencies") {
+            assert_ne!(dependency, TEST_ONLY, "`{name}` is not a test");
+            if let Some(below) = layer(&dependency) {
+                assert!(below < own, "`{name}` may not know `{dependency}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_layer_names_crates_that_exist() {
+    let members = members();
+    for name in LAYERS.iter().flat_map(|layer| layer.iter()).chain([&TEST_ONLY]) {
+        assert!(members.iter().any(|member| member.name == **name), "there is no crate `{name}`");
+    }
+}
+
+#[test]
+fn pure_crates_compute_and_nothing_else() {
+    let members = members();
+    for name in PURE {
+        let member = member(&members, name);
+        for dependency in member.dependencies("dependencies") {
+            let dependency = dependency.as_str();
+            let allowed = PURE.contains(&dependency)
+                || PURE_LIBRARIES.contains(&dependency)
+                || (dependency == ZEROIZE && name == "values");
+            assert!(allowed, "`{name}` is pure and may not use `{dependency}`");
+        }
+        let sources = member.sources(&["src"]);
+        for file in sources.iter().filter(|file| !file.path.ends_with("tests.rs")) {
+            let code = code(&file.text);
+            for impure in IMPURE {
+                assert!(!code.contains(impure), "{} is pure: {impure}", file.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_work_links_no_handler() {
+    let members = members();
+    for caller in CALLERS {
+        let linked = linked(&members, caller);
+        for handler in HANDLERS {
+            assert!(!linked.contains(handler), "`{caller}` links `{handler}`: {linked:?}");
+        }
+    }
+    assert!(linked(&members, "main-worker").contains("jobs"), "the closure follows dependencies");
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for member in members() {
+        for (table, folders) in [
+            ("dependencies", &["src"] as &[&str]),
+            ("dev-dependencies", &["src", "tests", "benches", "examples"]),
+        ] {
+            let sources = member.sources(folders);
+            for dependency in member.dependencies(table) {
+                let name = dependency.replace('-', "_");
+                if !sources.iter().any(|file| read::names(&file.text, &name)) {
+                    unused.push(format!("{}: [{table}] {dependency}", member.name));
+                }
+            }
+        }
+    }
+    assert!(unused.is_empty(), "not used:\n{}", unused.join("\n"));
+}
+
+#[test]
+fn every_crate_keeps_the_rules_of_the_workspace() {
+    for member in members() {
+        let name = &member.name;
+        let inherits = |table: &str, key: &str| member.inherits(table, key);
+        assert!(member.lints_of_the_workspace(), "`{name}` needs [lints] workspace = true");
+        for key in ["version", "edition", "rust-version", "license", "publish"] {
+            assert!(inherits("package", key), "`{name}` needs {key}.workspace = true");
+        }
+        for table in ["dependencies", "dev-dependencies"] {
+            for dependency in member.dependencies(table) {
+                assert!(
+                    inherits(table, &dependency),
+                    "`{name}`: `{dependency}` gets its version from [workspace.dependencies]"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn files_hold_one_idea() {
+    for member in members() {
+        for file in member.sources(&["src"]) {
+            let lines = code(&file.text).lines().count();
+            assert!(lines <= MAX_LINES, "{} has {lines} lines of code", file.path);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together here, so that this file does not contain them.
+    let forbidden = [
+        ["#[ig", "nore"].concat(),
+        ["to", "do!("].concat(),
+        ["unimple", "mented!("].concat(),
+        ["#[al", "low("].concat(),
+        ["#![al", "low("].concat(),
+    ];
+    for member in members() {
+        for file in member.sources(&["src", "tests", "benches", "examples"]) {
+            for word in &forbidden {
+                assert!(!file.text.contains(word.as_str()), "{}: {word}", file.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_link_to_what_is_there() {
+    let mut links = 0;
+    for file in text_files("md") {
+        for target in read::links(&file.text) {
+            let path = file.folder().join(target);
+            assert!(path.exists(), "{} links to {target}, which is not there", file.path);
+            links += 1;
+        }
+    }
+    assert!(links > 0, "the documents link to each other");
+}
