@@ -15,6 +15,8 @@ pub type Lease = (i64, i64);
 pub const STORE_PAUSE: Span = Span::from_millis(500);
 /// How long a lease request may wait in the store for a first task.
 pub const LEASE_WAIT: Span = Span::from_seconds(10);
+/// The same while tasks run whose end may empty the queue.
+pub const SHORT_WAIT: Span = Span::from_millis(200);
 /// The priority above which nothing can be.
 const HIGHEST: u8 = 2;
 
@@ -188,7 +190,9 @@ impl Core {
 
     /// When the next tick is needed at the latest, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        [self.lease_not_before, self.resettle_at, self.drain_until].into_iter().flatten().min()
+        let running = self.active.values().any(|state| *state == State::Running);
+        let drain_until = self.drain_until.filter(|_| running);
+        [self.lease_not_before, self.resettle_at, drain_until].into_iter().flatten().min()
     }
 
     /// Takes events and says what to do.
@@ -231,7 +235,8 @@ impl Core {
                         self.active.insert(lease, State::Running);
                         commands.push(Command::Run(lease));
                     } else {
-                        commands.push(Command::Forget(lease));
+                        // Cancelled while it was held, or lost: the store knows which.
+                        self.give_back(vec![lease], commands);
                     }
                 }
             }
@@ -240,8 +245,7 @@ impl Core {
                 for lease in leases {
                     // Whether it was counted is unknown; giving it back is right either way.
                     if self.starting.remove(&lease) {
-                        self.returning.insert(lease);
-                        commands.push(Command::GiveBack(vec![lease]));
+                        self.give_back(vec![lease], commands);
                     }
                 }
             }
@@ -257,6 +261,7 @@ impl Core {
                 Some(State::Settling) | None => {}
             },
             Event::Settled(leases) => {
+                self.may_be_empty = false;
                 for lease in leases {
                     self.active.remove(&lease);
                     self.returning.remove(&lease);
@@ -267,14 +272,7 @@ impl Core {
                 self.resettle_at = Some(now.after(STORE_PAUSE));
                 self.resettle.extend(leases);
             }
-            Event::CancelAsked(rows) => {
-                for (lease, state) in &mut self.active {
-                    if rows.contains(&lease.0) && *state == State::Running {
-                        *state = State::Stopping;
-                        commands.push(Command::Stop(*lease, Stop::Cancelled));
-                    }
-                }
-            }
+            Event::CancelAsked(rows) => self.cancel(&rows, commands),
             Event::LeasesLost => self.lose(commands),
             Event::Registered => self.registering = false,
             Event::Emptiness(empty) => {
@@ -286,7 +284,10 @@ impl Core {
             Event::Drain => {
                 self.drain_until.get_or_insert(now.after(self.settings.drain_timeout));
             }
-            Event::Abort => self.drain_until = Some(now),
+            Event::Abort => {
+                self.drain_until = Some(now);
+                self.abort(commands);
+            }
         }
     }
 
@@ -303,6 +304,42 @@ impl Core {
                 self.held.insert(rank, task.lease);
             }
         }
+    }
+
+    fn give_back(&mut self, leases: Vec<Lease>, commands: &mut Vec<Command>) {
+        if !leases.is_empty() {
+            self.returning.extend(&leases);
+            commands.push(Command::GiveBack(leases));
+        }
+    }
+
+    /// Stops what runs of these rows; what is only held ends as cancelled when it is given back.
+    fn cancel(&mut self, rows: &[i64], commands: &mut Vec<Command>) {
+        for (lease, state) in &mut self.active {
+            if rows.contains(&lease.0) && *state == State::Running {
+                *state = State::Stopping;
+                commands.push(Command::Stop(*lease, Stop::Cancelled));
+            }
+        }
+        let held: Vec<Lease> =
+            self.held.values().copied().filter(|lease| rows.contains(&lease.0)).collect();
+        self.held.retain(|_, lease| !held.contains(lease));
+        self.give_back(held, commands);
+    }
+
+    /// Gives back what runs without waiting for it; what it still does is not settled.
+    fn abort(&mut self, commands: &mut Vec<Command>) {
+        let mut running = Vec::new();
+        for (lease, state) in &mut self.active {
+            if matches!(state, State::Running | State::Stopping) {
+                *state = State::Settling;
+                running.push(*lease);
+            }
+        }
+        for lease in &running {
+            commands.push(Command::Stop(*lease, Stop::Draining));
+        }
+        self.give_back(running, commands);
     }
 
     /// Everything leased belongs to others now.
@@ -328,11 +365,8 @@ impl Core {
     /// Gives held tasks back and stops what runs for too long, once draining.
     fn drain(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         let Some(until) = self.drain_until else { return };
-        if !self.held.is_empty() {
-            let leases: Vec<Lease> = std::mem::take(&mut self.held).into_values().collect();
-            self.returning.extend(&leases);
-            commands.push(Command::GiveBack(leases));
-        }
+        let held = std::mem::take(&mut self.held).into_values().collect();
+        self.give_back(held, commands);
         if until <= now {
             for (lease, state) in &mut self.active {
                 if *state == State::Running {
@@ -360,11 +394,16 @@ impl Core {
         let best = self.held.first_key_value().map(|((rank, _, _), _)| HIGHEST - rank);
         match best {
             None => {
-                let wait = if self.settings.until_empty { Span::ZERO } else { LEASE_WAIT };
-                if self.may_be_empty && self.settings.until_empty {
+                let idle = self.active.is_empty() && self.starting.is_empty();
+                if self.settings.until_empty && self.may_be_empty && idle {
                     self.check_empty(commands);
                     return;
                 }
+                let wait = match (self.settings.until_empty, idle) {
+                    (false, _) => LEASE_WAIT,
+                    (true, true) => Span::ZERO,
+                    (true, false) => SHORT_WAIT,
+                };
                 self.leasing = true;
                 let hold = self.settings.prefetch;
                 commands.push(Command::Lease { start: free, hold, above: None, wait });
@@ -388,7 +427,7 @@ impl Core {
     }
 
     fn check_empty(&mut self, commands: &mut Vec<Command>) {
-        if !self.checking && self.active.is_empty() && self.starting.is_empty() {
+        if !self.checking {
             self.checking = true;
             self.may_be_empty = false;
             commands.push(Command::CheckEmpty);

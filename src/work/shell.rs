@@ -79,6 +79,30 @@ enum Message {
     Emptiness(bool),
 }
 
+/// What a settlement makes of a task, for the summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Completed,
+    Again,
+    Discarded,
+    Cancelled,
+    Held,
+    Returned,
+}
+
+impl Ending {
+    fn of(settle: &Settle) -> Self {
+        match settle {
+            Settle::Completed { result: _, write: _, follow_ups: _ } => Self::Completed,
+            Settle::Retry { after: _ } | Settle::Snooze { after: _ } => Self::Again,
+            Settle::Discard => Self::Discarded,
+            Settle::Cancel => Self::Cancelled,
+            Settle::Hold { code: _, release: _ } => Self::Held,
+            Settle::GiveBack => Self::Returned,
+        }
+    }
+}
+
 /// A lease the shell knows of.
 struct Known {
     job: JobName,
@@ -90,6 +114,7 @@ struct Known {
     stopped: Option<Stop>,
     ran: Option<Ran>,
     outcome: Option<reporting::TaskOutcome>,
+    ending: Ending,
     duration: Duration,
     running: Option<reporting::Running>,
     attempt: u32,
@@ -109,6 +134,8 @@ struct Shell {
     title: Title,
     end: WorkEnd,
     store_down: bool,
+    /// Cancelled when no more tasks are taken.
+    drained: CancellationToken,
 }
 
 /// Works until told to stop, or until nothing is left.
@@ -157,6 +184,7 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         title: Title::default(),
         end: WorkEnd::default(),
         store_down: false,
+        drained: CancellationToken::new(),
         app: app.clone(),
     };
     let mut signals = Signals::new(options.signals)?;
@@ -167,6 +195,9 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         let now = app.clock.now();
         let commands = shell.core.step(now, std::mem::take(&mut events));
         pulse.turn(shell.core.is_draining());
+        if shell.core.is_draining() {
+            shell.drained.cancel();
+        }
         if shell.obey(commands) {
             break;
         }
@@ -278,8 +309,13 @@ impl Shell {
             wait,
         };
         let (store, messages) = (Arc::clone(&self.app.store), self.messages.clone());
+        let drained = self.drained.clone();
         tokio::spawn(async move {
-            let leased = store.lease(request).await.map_err(|error| error.to_string());
+            let leased = tokio::select! {
+                leased = store.lease(request) => leased.map_err(|error| error.to_string()),
+                // What was leased and not received is given back when the worker signs off.
+                () = drained.cancelled() => Ok(Vec::new()),
+            };
             messages.send(Message::Leased(leased)).ok();
         });
     }
@@ -469,6 +505,7 @@ impl Shell {
             stopped: None,
             ran: None,
             outcome: None,
+            ending: Ending::Returned,
             duration: Duration::ZERO,
             running: None,
         };
@@ -481,11 +518,9 @@ impl Shell {
         if let Some(known) = self.known.get_mut(&lease) {
             known.running = None;
             known.duration = duration;
-            if matches!(ran.settle, Settle::Cancel) && known.stopped == Some(Stop::Draining) {
-                ran.settle = Settle::GiveBack;
-                ran.outcome = None;
-            }
+            stopped(known.stopped, &mut ran);
             known.outcome = ran.outcome;
+            known.ending = Ending::of(&ran.settle);
             known.ran = Some(ran);
         }
         events.push(Event::Ended(lease));
@@ -541,6 +576,7 @@ impl Shell {
                 });
             }
             known.outcome = Some(outcome);
+            known.ending = Ending::of(&settle);
         }
         let code = Some("final_write_failed".to_owned());
         let report = AttemptReport { code, error: Some(error), log: None };
@@ -550,18 +586,15 @@ impl Shell {
     /// Counts a settled attempt and says so.
     fn count(&mut self, lease: Lease) {
         let Some(known) = self.known.remove(&lease) else { return };
-        let Some(outcome) = known.outcome else {
-            if known.task.is_none() {
-                self.end.held += 1;
-            }
-            return;
-        };
-        match outcome {
-            reporting::TaskOutcome::Completed => self.end.completed += 1,
-            reporting::TaskOutcome::Retried | reporting::TaskOutcome::Snoozed => self.end.retried += 1,
-            reporting::TaskOutcome::Discarded => self.end.discarded += 1,
-            reporting::TaskOutcome::Cancelled => self.end.cancelled += 1,
+        match known.ending {
+            Ending::Completed => self.end.completed += 1,
+            Ending::Again => self.end.retried += 1,
+            Ending::Discarded => self.end.discarded += 1,
+            Ending::Cancelled => self.end.cancelled += 1,
+            Ending::Held => self.end.held += 1,
+            Ending::Returned => {}
         }
+        let Some(outcome) = known.outcome else { return };
         let metrics = &self.app.reporter.metrics;
         metrics.task_settled(&known.job, &known.source, outcome, known.duration, known.wait);
         tracing::info!(
@@ -582,6 +615,23 @@ impl Shell {
     fn show(&mut self) {
         let running = self.known.values().filter(|known| known.running.is_some());
         self.title.show(running.map(|known| known.job.as_str()));
+    }
+}
+
+/// An attempt that was told to stop and did not complete ends as it was told.
+fn stopped(why: Option<Stop>, ran: &mut Ran) {
+    if matches!(ran.settle, Settle::Completed { .. } | Settle::Hold { .. }) {
+        return;
+    }
+    match why {
+        Some(Stop::Draining) => {
+            *ran = Ran { settle: Settle::GiveBack, report: AttemptReport::default(), outcome: None };
+        }
+        Some(Stop::Cancelled) => {
+            ran.settle = Settle::Cancel;
+            ran.outcome = Some(reporting::TaskOutcome::Cancelled);
+        }
+        Some(Stop::LeaseLost) | None => {}
     }
 }
 

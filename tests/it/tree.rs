@@ -1,11 +1,11 @@
 //! The tree of this repository, held to its own rules: which crate may know which, and what no
 //! file may contain.
 
-mod read;
+pub(crate) mod read;
 
 use std::collections::BTreeSet;
 
-use read::{Member, code, members, text_files};
+use read::{Member, code, members};
 
 /// The crates from the ground up; each knows crates of lower layers only.
 const LAYERS: [&[&str]; 8] = [
@@ -89,8 +89,9 @@ fn dependencies_point_one_way() {
     let members = members();
     for member in members.iter().filter(|member| member.name != TEST_ONLY) {
         let name = &member.name;
-        let own = layer(name)
-            .unwrap_or_else(|| panic!("give `{name}` a layer in tests/it/tree.rs and a line in docs/architecture.md"));
+        let own = layer(name).unwrap_or_else(|| {
+            panic!("give `{name}` a layer in tests/it/tree.rs and a line in docs/architecture.md")
+        });
         for dependency in member.dependencies("dependencies") {
             assert_ne!(dependency, TEST_ONLY, "`{name}` is not a test");
             if let Some(below) = layer(&dependency) {
@@ -193,6 +194,16 @@ fn files_hold_one_idea() {
 }
 
 #[test]
+fn a_job_is_named_as_its_file() {
+    let members = members();
+    let sources = member(&members, "jobs").sources(&["src"]);
+    for descriptor in contract::contract().jobs() {
+        let path = format!("jobs/src/{}.rs", descriptor.job);
+        assert!(sources.iter().any(|file| file.path == path), "there is no {path}");
+    }
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     // Put together here, so that this file does not contain them.
     let forbidden = [
@@ -209,17 +220,4 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-}
-
-#[test]
-fn documents_link_to_what_is_there() {
-    let mut links = 0;
-    for file in text_files("md") {
-        for target in read::links(&file.text) {
-            let path = file.folder().join(target);
-            assert!(path.exists(), "{} links to {target}, which is not there", file.path);
-            links += 1;
-        }
-    }
-    assert!(links > 0, "the documents link to each other");
 }

@@ -191,30 +191,31 @@ impl Listing<'_> {
         }
         Ok(())
     }
+}
 
-    /// Where the next listing begins; `None` for a source without any object so far.
-    fn marker(&self, before: Option<&LogMarker>) -> Option<LogMarker> {
-        // A clock that runs ahead somewhere must not hide what is written after it is set right.
-        let newest = self.newest.map(|newest| newest.min(self.now));
-        let listed_until = match before {
-            Some(LogMarker { log_source: _, listed_until_key: Some(_), listed_until }) => {
-                Some(*listed_until)
-            }
-            Some(LogMarker { log_source: _, listed_until_key: None, listed_until }) => {
-                newest.max(Some(*listed_until))
-            }
-            None => newest,
-        };
-        Some(LogMarker {
-            log_source: self.name.to_owned(),
-            listed_until_key: self.goes_on_after.clone(),
-            listed_until: listed_until?,
-        })
-    }
+/// Where the next listing begins; `None` for a source without any object so far.
+fn next_marker(listing: &Listing<'_>, before: Option<&LogMarker>) -> Option<LogMarker> {
+    // A clock that runs ahead somewhere must not hide what is written after it is set right.
+    let newest = listing.newest.map(|newest| newest.min(listing.now));
+    let listed_until = match before {
+        // The later parts of a listing saw nothing of what came behind their back.
+        Some(LogMarker { log_source: _, listed_until_key: Some(_), listed_until }) => {
+            Some(*listed_until)
+        }
+        Some(LogMarker { log_source: _, listed_until_key: None, listed_until }) => {
+            newest.max(Some(*listed_until))
+        }
+        None => newest,
+    };
+    Some(LogMarker {
+        log_source: listing.name.to_owned(),
+        listed_until_key: listing.goes_on_after.clone(),
+        listed_until: listed_until?,
+    })
 }
 
 fn outcome(mut listing: Listing<'_>, before: Option<&LogMarker>) -> Outcome {
-    let (marker, now) = (listing.marker(before), listing.now);
+    let (marker, now) = (next_marker(&listing, before), listing.now);
     let files = std::mem::take(&mut listing.files);
     let mut outcome = Outcome::completed(&listing.report);
     for file in &files {
@@ -245,5 +246,51 @@ fn once_for(name: &str) -> TaskOptions {
         labels: vec![name.to_owned()],
         unique: Some(Unique { scope: Scope::Payload, period: None }),
         ..TaskOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The marker after a listing at hour 100; hours count from 1970.
+    fn check(before: Option<(Option<&str>, i64)>, newest: i64, rest: Option<&str>, expected: i64) {
+        let hour = |hour: i64| Timestamp::from_seconds(hour * 3_600);
+        let location = "logs".parse().unwrap();
+        let source = LogSource { format: edge_logs::SourceFormat::CloudFront, location };
+        let listing = Listing {
+            name: "cdn",
+            source: &source,
+            known_before: Timestamp::MIN,
+            now: hour(100),
+            files: Vec::new(),
+            newest: Some(hour(newest)),
+            goes_on_after: rest.map(str::to_owned),
+            report: Report::default(),
+        };
+        let marker = |key: Option<&str>, at| LogMarker {
+            log_source: "cdn".to_owned(),
+            listed_until_key: key.map(str::to_owned),
+            listed_until: hour(at),
+        };
+        let before = before.map(|(key, at)| marker(key, at));
+        assert_eq!(next_marker(&listing, before.as_ref()), Some(marker(rest, expected)));
+    }
+
+    #[test]
+    fn a_whole_listing_moves_the_marker_to_the_newest_object_and_never_back() {
+        check(None, 90, None, 90);
+        check(Some((None, 80)), 90, None, 90);
+        check(Some((None, 95)), 90, None, 95);
+        // No further than the clock.
+        check(Some((None, 80)), 1_000, None, 100);
+    }
+
+    #[test]
+    fn the_parts_of_a_listing_keep_the_newest_object_of_the_first_one() {
+        check(Some((None, 80)), 90, Some("k"), 90);
+        check(Some((Some("k"), 90)), 99, Some("p"), 90);
+        check(Some((Some("p"), 90)), 99, None, 90);
+        check(None, 90, Some("k"), 90);
     }
 }

@@ -82,7 +82,7 @@ async fn prepare_ledger(harness: &Harness, source: &str, key: &str, state: Optio
     models::ledger::begin_file(&mut tx, source, key, id, now).await.unwrap();
     if state == "complete" {
         let totals = models::ledger::FileTotals { size_bytes: 1, lines: 0, bytes: 0 };
-        let outcome = models::FileOutcome::new(totals, &json!({}), &[json!({}); 0]);
+        let outcome = models::FileOutcome::new(totals, &json!({}), &Vec::<Value>::new());
         models::ledger::complete_file(&mut tx, id, &outcome, &[], now).await.unwrap();
     }
     work.commit().await.unwrap();

@@ -227,8 +227,11 @@ impl Harness {
             progress,
             effects: Effects::new(self.db.clone(), clock, task_id),
         });
-        let (payload, sections) = (payload.to_string(), self.sections.clone());
         let job = self.registry.get(job).expect("a registered job");
+        let mut sections = self.sections.clone();
+        let declared = job.descriptor().sections;
+        sections.retain(|name, _| declared.iter().any(|section| section.name == name));
+        let payload = payload.to_string();
         tokio::select! {
             biased;
             () = death.cancelled() => None,

@@ -1,12 +1,21 @@
 //! Each job through its real struct, on real databases, folders and object storage.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
 mod discover_logs;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod monitoring;
+#[cfg(test)]
 mod process_log;
+#[cfg(test)]
 mod roll_up_usage;
 #[cfg(feature = "s3")]
+#[cfg(test)]
 mod s3;

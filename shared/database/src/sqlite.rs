@@ -70,6 +70,7 @@ impl SqliteDb {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", WAL_LIMIT_BYTES)
             .pragma("temp_store", "memory")
+            .disable_statement_logging()
             .row_buffer_size(ROW_BUFFER)
             .statement_cache_capacity(STATEMENTS);
         let connection = options.connect().await?;

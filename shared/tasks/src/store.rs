@@ -65,12 +65,17 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     fn wake(&self);
 
     /// Leases tasks, highest priority first, oldest first within; waits for the first as asked.
+    ///
+    /// Dropping the future loses nothing: what was leased for it goes back uncounted.
     fn lease(&self, request: LeaseRequest) -> StoreFuture<'_, Vec<LeasedTask>>;
 
     /// Counts an attempt for each held task (row and token); returns the rows that are still ours.
     fn start(&self, worker: i64, leases: Vec<(i64, i64)>) -> StoreFuture<'_, Vec<i64>>;
 
     /// Ends leases; one answer per settlement, in order.
+    ///
+    /// A final write step that fails, panics or takes longer than 10 s is undone with its
+    /// follow-ups, and its lease goes on; the rest of the batch is stored.
     fn settle(&self, batch: Vec<Settlement>) -> StoreFuture<'_, Vec<Settled>>;
 
     /// Stores how far running tasks have come.
@@ -118,6 +123,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     fn cancel(&self, task: TaskId) -> StoreFuture<'_, crate::TaskState>;
 
     /// Makes a scheduled or ended task available now, with at least one more attempt.
+    ///
+    /// Refused while another task that waits or runs has its unique key.
     fn retry(&self, task: TaskId) -> StoreFuture<'_, ()>;
 
     /// Moves a waiting task to the dead letters.

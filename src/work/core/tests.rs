@@ -74,7 +74,8 @@ fn stops_at_once_on_the_second_signal() {
     core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
     core.step(at(2), vec![Event::Drain]);
     let stop = core.step(at(3), vec![Event::Abort]);
-    assert_eq!(stop, [Command::Stop((1, 7), Stop::Draining)]);
+    assert_eq!(stop, [Command::Stop((1, 7), Stop::Draining), Command::GiveBack(vec![(1, 7)])]);
+    assert_eq!(core.step(at(4), vec![Event::Settled(vec![(1, 7)])]), [Command::Exit]);
 }
 
 #[test]
@@ -115,4 +116,27 @@ fn ends_when_nothing_is_left() {
     assert!(matches!(core.step(at(2), vec![Event::Emptiness(false)])[..], [Command::Lease { .. }]));
     core.step(at(3), vec![Event::Leased(vec![])]);
     assert_eq!(core.step(at(4), vec![Event::Emptiness(true)]), [Command::Exit]);
+}
+
+#[test]
+fn looks_again_after_a_settlement_that_may_have_brought_follow_ups() {
+    let mut core = core(1, 0);
+    core.settings.until_empty = true;
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(2), vec![Event::Ended((1, 7))]);
+    let again = core.step(at(3), vec![Event::Settled(vec![(1, 7)])]);
+    assert!(!again.contains(&Command::CheckEmpty), "{again:?}");
+}
+
+#[test]
+fn cancels_what_it_only_holds_by_giving_it_back() {
+    let mut core = core(1, 2);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0), taken(2, false, 0)])]);
+    let commands = core.step(at(2), vec![Event::CancelAsked(vec![1, 2])]);
+    assert_eq!(
+        commands,
+        [Command::Stop((1, 7), Stop::Cancelled), Command::GiveBack(vec![(2, 7)])]
+    );
 }

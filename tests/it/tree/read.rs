@@ -10,17 +10,17 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SKIPPED: [&str; 3] = ["target", ".git", ".main-worker"];
 
 /// A crate of this repository.
-pub(super) struct Member {
-    pub(super) name: String,
+pub(crate) struct Member {
+    pub(crate) name: String,
     folder: PathBuf,
     manifest: Table,
 }
 
 /// A text file of this repository.
-pub(super) struct File {
+pub(crate) struct File {
     /// Its path below the root, for messages.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl File {
@@ -29,7 +29,7 @@ impl File {
         Self { path: path.strip_prefix(ROOT).unwrap().display().to_string(), text }
     }
 
-    pub(super) fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         Path::new(ROOT).join(&self.path).parent().unwrap().to_owned()
     }
 }
@@ -43,24 +43,24 @@ impl Member {
     }
 
     /// The names in a table of dependencies.
-    pub(super) fn dependencies(&self, table: &str) -> Vec<String> {
+    pub(crate) fn dependencies(&self, table: &str) -> Vec<String> {
         let table = self.manifest.get(table).and_then(Value::as_table);
         table.into_iter().flat_map(Table::keys).cloned().collect()
     }
 
     /// Whether `key` of a table says `workspace = true`.
-    pub(super) fn inherits(&self, table: &str, key: &str) -> bool {
+    pub(crate) fn inherits(&self, table: &str, key: &str) -> bool {
         let row = self.manifest.get(table).and_then(|table| table.get(key));
         row.and_then(|row| row.get("workspace")).and_then(Value::as_bool) == Some(true)
     }
 
-    pub(super) fn lints_of_the_workspace(&self) -> bool {
+    pub(crate) fn lints_of_the_workspace(&self) -> bool {
         let lints = self.manifest.get("lints").and_then(|lints| lints.get("workspace"));
         lints.and_then(Value::as_bool) == Some(true)
     }
 
     /// All Rust files below some of its folders.
-    pub(super) fn sources(&self, folders: &[&str]) -> Vec<File> {
+    pub(crate) fn sources(&self, folders: &[&str]) -> Vec<File> {
         let mut found = Vec::new();
         for folder in folders {
             walk(&self.folder.join(folder), "rs", &mut found);
@@ -81,7 +81,7 @@ impl Member {
 }
 
 /// All crates: the program, `jobs`, those below `shared`, the examples.
-pub(super) fn members() -> Vec<Member> {
+pub(crate) fn members() -> Vec<Member> {
     let root = Path::new(ROOT);
     let mut found = vec![Member::read(root).unwrap(), Member::read(&root.join("jobs")).unwrap()];
     for folder in ["shared", "examples"] {
@@ -93,7 +93,7 @@ pub(super) fn members() -> Vec<Member> {
 }
 
 /// All files of this repository with that extension.
-pub(super) fn text_files(extension: &str) -> Vec<File> {
+pub(crate) fn text_files(extension: &str) -> Vec<File> {
     let mut found = Vec::new();
     walk(Path::new(ROOT), extension, &mut found);
     found
@@ -114,21 +114,22 @@ fn walk(folder: &Path, extension: &str, found: &mut Vec<File>) {
 }
 
 /// The code of a file: without comments and without the tests at its foot.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Whether a source names a crate: as the beginning of a path, or alone in a `use`.
-pub(super) fn names(text: &str, krate: &str) -> bool {
+pub(crate) fn names(text: &str, krate: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.any(|line| {
         line.match_indices(krate).any(|(at, _)| {
             let (before, after) = (&line[..at], &line[at + krate.len()..]);
             let begins = !before.ends_with(word);
-            let path = after.starts_with("::") && !["crate::", "self::", "super::"].iter().any(|own| before.ends_with(own));
+            let path = after.starts_with("::")
+                && !["crate::", "self::", "super::"].iter().any(|own| before.ends_with(own));
             let whole = before.ends_with("use ") && after.starts_with([';', ' ']);
             begins && (path || whole)
         })
@@ -136,10 +137,17 @@ pub(super) fn names(text: &str, krate: &str) -> bool {
 }
 
 /// The relative targets of a Markdown text's links, without their fragments.
-pub(super) fn links(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| {
         let target = rest.split(')').next()?.split('#').next()?;
         let local = !target.is_empty() && !target.contains("://") && !target.contains(' ');
         local.then_some(target)
     })
+}
+
+/// The contents of a Markdown text's code blocks in one language.
+pub(crate) fn blocks<'a>(text: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
+    let fence = format!("```{language}\n");
+    let begins: Vec<usize> = text.match_indices(&fence).map(|(at, _)| at + fence.len()).collect();
+    begins.into_iter().filter_map(|begin| text[begin..].split("```").next())
 }

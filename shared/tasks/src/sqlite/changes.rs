@@ -156,7 +156,7 @@ pub(super) async fn free_keys(
     rows: &[i64],
 ) -> Result<(), DbError> {
     let query = Query::new(
-        "DELETE FROM mw_unique WHERE seq IN (SELECT value FROM json_each($1))",
+        "DELETE FROM mw_unique WHERE seq IN (SELECT value FROM json_each($1)) AND until <= $2",
     );
     tx.execute(query.bind(numbers(rows.iter().copied())).bind(now)).await?;
     Ok(())

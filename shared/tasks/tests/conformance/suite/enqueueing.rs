@@ -7,7 +7,7 @@ use values::Span;
 use crate::world::{JOBS, World, completed};
 
 pub(crate) async fn answers_in_order_and_stores_everything(world: &World) {
-    let mut batch: Vec<_> = (0..150).map(|_| world.task(JOBS[0])).collect();
+    let mut batch: Vec<_> = (0..300).map(|_| world.task(JOBS[0])).collect();
     batch[3].stamp.unique_key = Some("key".to_owned());
     let full = &mut batch[100];
     full.configuration = RawJson::from_value(&["sealed"]).unwrap();
@@ -36,7 +36,7 @@ pub(crate) async fn answers_in_order_and_stores_everything(world: &World) {
     // Equal in priority and age, so they run in the order of the batch.
     let worker = world.worker().await;
     let mut request = world.request(worker);
-    request.start = 150;
+    request.start = 300;
     let leased = world.store.lease(request).await.unwrap();
     assert_eq!(crate::world::ids(&leased), expected);
     assert!(world.store.enqueue(Vec::new()).await.unwrap().is_empty());
