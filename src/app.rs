@@ -35,7 +35,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(since) => Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+            Ok(since) => {
+                Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+            }
             Err(before) => {
                 let micros = i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX);
                 Timestamp::from_micros(-micros)
@@ -54,7 +56,7 @@ pub struct Program {
     pub contract: Arc<Contract>,
     /// Their handlers.
     pub register: Register,
-    /// The manifest, when no file is to be read.
+    /// The manifest, when no file is named; else worker.toml or the built-in one.
     pub manifest: Option<&'static str>,
 }
 
@@ -151,16 +153,19 @@ impl std::fmt::Debug for App {
 /// Reads and checks the manifest: the named file, worker.toml, or the built-in one.
 pub fn read_manifest(settings: &Settings, program: &Program) -> Result<(Manifest, String)> {
     let names = program.contract.names();
-    let named = settings.manifest.clone();
-    let found = named.or_else(|| Some(PathBuf::from(MANIFEST_FILE)).filter(|path| path.exists()));
-    let (text, origin) = match (program.manifest, found) {
-        (Some(text), _) => (text.to_owned(), "built-in".to_owned()),
-        (None, None) => (BUILT_IN_MANIFEST.to_owned(), "built-in".to_owned()),
-        (None, Some(path)) => {
+    // A file in the current folder is the company's; other programs use it only when it is named.
+    let found = settings.manifest.clone().or_else(|| {
+        let nearby = Some(PathBuf::from(MANIFEST_FILE)).filter(|path| path.exists());
+        nearby.filter(|_| program.manifest.is_none())
+    });
+    let (text, origin) = match found {
+        None => (program.manifest.unwrap_or(BUILT_IN_MANIFEST).to_owned(), "built-in".to_owned()),
+        Some(path) => {
             let shown = path.display().to_string();
             let bytes = std::fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
-            let text = String::from_utf8(bytes)
-                .map_err(|error| anyhow!("{shown} is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))?;
+            let text = String::from_utf8(bytes).map_err(|error| {
+                anyhow!("{shown} is not UTF-8 (byte {})", error.utf8_error().valid_up_to())
+            })?;
             (text, shown)
         }
     };
@@ -194,6 +199,7 @@ impl App {
             tracing::warn!("require_signatures is off: tasks without a proof are accepted");
         }
         let now = SystemClock.now();
+        check_clock(now)?;
         let home = Home::open(settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER)), now)?;
         let keys = read_keys(&home, &manifest)?;
         let file = settings.configuration_file.clone();
@@ -270,7 +276,9 @@ impl App {
             keys: Some(Arc::clone(&self.keys.ring)),
             sealing: self.keys.file.newest_sealing_public(),
             configuration: Arc::default(),
-            on_rejection: Some(Arc::new(move |rejection, first| reporter.rejected(rejection, first))),
+            on_rejection: Some(Arc::new(move |rejection, first| {
+                reporter.rejected(rejection, first)
+            })),
         }))
     }
 
@@ -285,6 +293,16 @@ impl App {
     }
 }
 
+/// Refuses a clock that is certainly wrong: ids, proofs and months would be wrong with it.
+fn check_clock(now: Timestamp) -> Result<()> {
+    if now < Timestamp::EPOCH {
+        return Err(anyhow!(
+            "this machine's clock says {now}, before 1970; set it, then start again"
+        ));
+    }
+    Ok(())
+}
+
 /// Puts the keys of the file and of the manifest into one ring.
 pub fn read_keys(home: &Home, manifest: &Manifest) -> Result<Keys> {
     let file = home.read_keys()?;
@@ -295,7 +313,10 @@ pub fn read_keys(home: &Home, manifest: &Manifest) -> Result<Keys> {
                 .with_context(|| format!("key `{}` of source `{source}`", row.id))?;
             key.expires_at = row.expires_at;
             ring.add(key).with_context(|| {
-                format!("source `{source}` has the key id `{}` in worker.toml and in the key file", row.id)
+                format!(
+                    "source `{source}` has the key id `{}` in worker.toml and in the key file",
+                    row.id
+                )
             })?;
         }
     }
@@ -343,7 +364,28 @@ fn reporter(
         schedules: manifest.schedules.keys().cloned().collect(),
     };
     let environment = settings.environment.as_deref().unwrap_or("development");
-    let sentry = Sentry::connect(settings.sentry_dsn.as_ref(), environment, VERSION, scrubber.clone())
-        .context("SENTRY_DSN")?;
+    let sentry =
+        Sentry::connect(settings.sentry_dsn.as_ref(), environment, VERSION, scrubber.clone())
+            .context("SENTRY_DSN")?;
     Ok(Reporter { metrics: Metrics::new(VERSION, names), sentry, scrubber })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_a_clock_before_1970() {
+        let error = check_clock(Timestamp::from_seconds(-1)).unwrap_err().to_string();
+        assert!(error.contains("1969-12-31T23:59:59Z"), "{error}");
+        check_clock(SystemClock.now()).unwrap();
+    }
+
+    #[test]
+    fn the_built_in_manifest_fits_the_registry() {
+        let settings = Settings { manifest: Some("worker.toml".into()), ..Settings::default() };
+        let (manifest, _) = read_manifest(&settings, &Program::main()).unwrap();
+        let rows: Vec<&str> = manifest.jobs.keys().map(values::JobName::as_str).collect();
+        assert_eq!(rows, contract::contract().names());
+    }
 }

@@ -24,7 +24,9 @@ pub fn read(file: Option<&Path>, environment: &[(String, Secret<String>)]) -> Re
         let parsed: Result<Value, _> = serde_json::from_str(value.expose());
         // The parser's own message may quote the value.
         if !parsed.is_ok_and(|value| value.is_object()) {
-            bail!("MAIN_WORKER_SECTION_{name} is not a JSON object, such as {{\"accessKeyId\":\"...\"}}");
+            bail!(
+                "MAIN_WORKER_SECTION_{name} is not a JSON object, such as {{\"accessKeyId\":\"...\"}}"
+            );
         }
         sections.insert(name.clone(), value.clone());
     }
@@ -76,7 +78,8 @@ mod tests {
     fn reads_toml_and_json_and_lets_the_environment_win() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("configuration.toml");
-        std::fs::write(&path, "[objectStorage]\naccessKeyId = \"from-file\"\n[other]\na = 1\n").unwrap();
+        std::fs::write(&path, "[objectStorage]\naccessKeyId = \"from-file\"\n[other]\na = 1\n")
+            .unwrap();
         let own = Secret::new(r#"{"accessKeyId":"from-environment"}"#.to_owned());
         let sections = read(Some(&path), &[("objectStorage".to_owned(), own)]).unwrap();
         assert_eq!(texts(&sections["objectStorage"]), ["from-environment"]);

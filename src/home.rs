@@ -90,7 +90,9 @@ impl Home {
         match linked {
             Ok(()) => sync_folder(&self.folder),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot make {}", self.keys_path().display())),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot make {}", self.keys_path().display()))
+            }
         }
     }
 

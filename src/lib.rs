@@ -5,8 +5,10 @@
 //! admission rules.
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod configuration;
+pub mod demo;
 pub mod home;
 pub mod settings;
 pub mod title;

@@ -28,7 +28,7 @@ const DEFAULT_MIB: u64 = 954;
 const ROUNDS: u32 = 5;
 const STREAMS: usize = 200;
 /// About the length of a CloudFront line, to tell how many make a file of the wanted size.
-const LINE_BYTES: u64 = 310;
+const LINE_BYTES: u64 = 366;
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 

@@ -19,7 +19,9 @@ use values::{Clock, Source, Span, Timestamp};
 
 use super::{Exit, Invocation, Output};
 use crate::app::{App, SystemClock};
-use crate::demo::{Company, DemoFolder, Expected, Watch, WrittenLogs, human_bytes, manifest, write_logs};
+use crate::demo::{
+    Company, DemoFolder, Expected, Watch, WrittenLogs, human_bytes, manifest, write_logs,
+};
 use crate::home::{DEFAULT_FOLDER, Home};
 use crate::settings::Settings;
 use crate::work::{WorkOptions, work};
@@ -56,16 +58,24 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
     let company = Company::new(now);
     let mut folder = DemoFolder::prepare(&arguments.folder, arguments.force)
         .map_err(|error| anyhow!(error).context(Exit::Usage))?;
-    say(out, &format!("Making a small company and a day of its logs in {} ...", folder.path().display()));
+    say(
+        out,
+        &format!("Making a small company and a day of its logs in {} ...", folder.path().display()),
+    );
     folder.create(Path::new("worker.toml"))?.write_all(manifest().as_bytes())?;
     let lines = company.json_lines();
     folder.create(Path::new("company.jsonl"))?.write_all(lines.as_bytes())?;
     let logs = write_logs(&mut folder, &company, day)?;
     let (accounts, projects, streams) = company.counts();
-    say(out, &format!(
-        "  {accounts} accounts, {projects} projects, {streams} streams; {} files with {} lines, {} unpacked",
-        logs.files.len(), grouped(logs.lines), human_bytes(logs.bytes),
-    ));
+    say(
+        out,
+        &format!(
+            "  {accounts} accounts, {projects} projects, {streams} streams; {} files with {} lines, {} unpacked",
+            logs.files.len(),
+            grouped(logs.lines),
+            human_bytes(logs.bytes),
+        ),
+    );
     let path = folder.path().to_owned();
     std::env::set_current_dir(&path).with_context(|| format!("cannot enter {}", path.display()))?;
     let app = open(invocation, now).await?;
@@ -179,7 +189,11 @@ fn report(
     });
     out.line(&format!(
         "{} tasks and {} lines in {:.2} s ({} lines/s); all in all {:.2} s.",
-        found.tasks, grouped(logs.lines), found.working.as_secs_f64(), grouped(rate), whole.as_secs_f64(),
+        found.tasks,
+        grouped(logs.lines),
+        found.working.as_secs_f64(),
+        grouped(rate),
+        whole.as_secs_f64(),
     ));
     next(out, path);
     matches
@@ -198,12 +212,8 @@ fn usage_table(out: Output, found: &Found, company: &Company) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for row in &found.accounts {
         let bandwidth = &row.usage.bandwidth;
-        let bytes = [
-            bandwidth.hls_bytes,
-            bandwidth.vod_bytes,
-            bandwidth.fms_bytes,
-            bandwidth.total_bytes,
-        ];
+        let bytes =
+            [bandwidth.hls_bytes, bandwidth.vod_bytes, bandwidth.fms_bytes, bandwidth.total_bytes];
         let projects = company.projects_of(row.usage.account_id).to_string();
         let mut cells = vec![row.name.clone(), projects];
         cells.extend(bytes.map(|bytes| format!("{:>9}", human_bytes(bytes))));

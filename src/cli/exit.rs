@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tasks::StoreError;
+
 /// How the program ends.
 ///
 /// Attached to an error as context, it decides the exit code and is not printed itself.
@@ -52,6 +54,17 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// An error of the store: input is wrong if it knows no such task, and may be tried again if it did
+/// not answer.
+pub(super) fn of_store(error: StoreError) -> anyhow::Error {
+    let exit = match &error {
+        StoreError::NotFound { task: _ }
+        | StoreError::WrongState { task: _, state: _, hint: _ } => Exit::Rejected,
+        StoreError::Unavailable(_) | StoreError::Closed => Exit::TryAgain,
+    };
+    anyhow::Error::from(error).context(exit)
+}
 
 /// The error with its causes, without the exit code that travels with it.
 pub(super) fn describe(error: &anyhow::Error) -> String {

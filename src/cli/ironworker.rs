@@ -37,7 +37,10 @@ mod tests {
             let expected: Vec<OsString> = expected.split(' ').map(OsString::from).collect();
             assert_eq!(rewrite(given), expected);
         };
-        check("mw -payload p.json -config c -id 7 -d /t", "mw run --payload p.json --config c --id 7 -d /t");
+        check(
+            "mw -payload p.json -config c -id 7 -d /t",
+            "mw run --payload p.json --config c --id 7 -d /t",
+        );
         check("mw run -payload p.json", "mw run --payload p.json");
         check("mw -d /t -payload p", "mw run -d /t --payload p");
         check("mw work --until-empty", "mw work --until-empty");

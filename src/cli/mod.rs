@@ -1,5 +1,7 @@
 //! The command line.
 
+mod bench;
+mod demo;
 mod exit;
 mod ironworker;
 mod output;
@@ -23,8 +25,10 @@ use crate::settings::Settings;
 /// Does all background work of a live-streaming company.
 #[derive(Debug, Parser)]
 #[command(name = "main-worker", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start with `main-worker demo`. Exit codes: 0 completed, 64 usage, 65 rejected, \
-    70 failed for good, 75 failed and may be tried again, 76 snoozed or cancelled, 78 bad settings.")]
+#[command(
+    after_help = "Start with `main-worker demo`. Exit codes: 0 completed, 64 usage, 65 rejected, \
+    70 failed for good, 75 failed and may be tried again, 76 snoozed or cancelled, 78 bad settings."
+)]
 struct Cli {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
@@ -48,6 +52,10 @@ enum Command {
     Run(run::Arguments),
     /// Run tasks until told to stop
     Work(work::Arguments),
+    /// Measure the promises on this machine
+    Bench(bench::Arguments),
+    /// Make a small company with a day of logs, and turn them into usage
+    Demo(demo::Arguments),
 }
 
 /// What every command is given.
@@ -101,7 +109,7 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
         scrubber: Scrubber::new(),
         settings,
     };
-    let ended = start_logging(&invocation).and_then(|()| {
+    let ended = start_logging(&invocation, cli.command.log_filter()).and_then(|()| {
         let threads = cli.command.threads();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
@@ -120,7 +128,7 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
     })
 }
 
-fn start_logging(invocation: &Invocation) -> Result<()> {
+fn start_logging(invocation: &Invocation, filter: &str) -> Result<()> {
     let settings = &invocation.settings;
     let format = match settings.log_format.as_deref() {
         None => LogFormat::Auto,
@@ -131,7 +139,7 @@ fn start_logging(invocation: &Invocation) -> Result<()> {
                 .context(Exit::Settings));
         }
     };
-    let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
+    let filter = settings.log.clone().unwrap_or_else(|| filter.to_owned());
     reporting::init(LoggingOptions {
         format,
         filter,
@@ -149,8 +157,20 @@ impl Command {
     /// Threads the command is worth: work uses every core, the rest is quick.
     fn threads(&self) -> usize {
         match self {
-            Self::Work(_) => std::thread::available_parallelism().map_or(2, usize::from),
+            Self::Work(_) | Self::Demo(_) => cores(),
+            Self::Bench(arguments) if arguments.works() => cores(),
+            Self::Bench(_) => 1,
             Self::Run(_) => 1,
+        }
+    }
+
+    /// What is logged when the environment does not say.
+    fn log_filter(&self) -> &'static str {
+        match self {
+            // The refusal it shows is no news.
+            Self::Demo(_) => "warn,scheduling=error",
+            Self::Bench(arguments) => arguments.log_filter(),
+            _ => "info",
         }
     }
 
@@ -158,6 +178,12 @@ impl Command {
         match self {
             Self::Run(arguments) => run::execute(invocation, arguments).await,
             Self::Work(arguments) => work::execute(invocation, arguments).await,
+            Self::Bench(arguments) => bench::execute(invocation, arguments).await,
+            Self::Demo(arguments) => demo::execute(invocation, arguments).await,
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }

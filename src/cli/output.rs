@@ -42,7 +42,7 @@ impl Output {
         } else {
             serde_json::to_string_pretty(value)
         };
-        self.line(&text.expect("results are plain data"));
+        self.line(&escaped_json(&text.expect("results are plain data")));
     }
 
     /// Prints an error on stderr.
@@ -50,15 +50,23 @@ impl Output {
         let line = if self.is_json() {
             serde_json::json!({ "error": text }).to_string()
         } else {
-            format!("error: {text}")
+            let lines: Vec<String> = text.lines().map(printable).collect();
+            format!("error: {}", lines.join("\n"))
         };
         writeln!(std::io::stderr(), "{line}").ok();
     }
 
-    /// Prints a table with a head; numbers are set to the right.
+    /// Prints a line for people on stderr, where it does not mix with results.
+    pub fn note(self, text: &str) {
+        writeln!(std::io::stderr(), "{}", printable(text)).ok();
+    }
+
+    /// Prints a table with a head; numbers are set to the right. Cells are made printable.
     pub fn table(self, head: &[&str], rows: &[Vec<String>]) {
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-        for row in rows {
+        for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
@@ -66,10 +74,42 @@ impl Output {
         let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
         let line = aligned(&head, &widths);
         self.line(&if self.colour { format!("\u{1b}[1m{line}\u{1b}[0m") } else { line });
-        for row in rows {
+        for row in &rows {
             self.line(&aligned(row, &widths));
         }
     }
+}
+
+/// Escapes what could steer a terminal or turn text around, so that a stranger's text stays text.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Control characters, and those without width that change how others are shown.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Escapes them in written JSON too, which leaves all but the first 32 as they are.
+fn escaped_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && steers(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 fn aligned(cells: &[String], widths: &[usize]) -> String {
@@ -88,4 +128,19 @@ fn aligned(cells: &[String], widths: &[usize]) -> String {
         line.push_str("  ");
     }
     line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_what_would_steer_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{9b}\\u{202e}d");
+        assert_eq!(printable("Zürich 日本"), "Zürich 日本");
+        let value = "\u{1b}\u{9b}\u{202e}é";
+        let written = escaped_json(&serde_json::to_string(value).unwrap());
+        assert_eq!(written, "\"\\u001b\\u009b\\u202eé\"");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), value);
+    }
 }

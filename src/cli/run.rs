@@ -9,7 +9,7 @@ use std::time::Instant;
 use admission::{Rejection, Voucher};
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
-use envelope::{Envelope, RawJson};
+use envelope::Envelope;
 use job::{ContextParts, Effects, JobError, Outcome, OutcomeParts};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,8 +19,8 @@ use values::{Clock, FixedClock, Secret, Span, TaskId, Timestamp};
 
 use super::{Exit, Invocation};
 use crate::app::App;
-use crate::configuration;
-use crate::work::{Ended, prepare, run_handler};
+use crate::configuration::{self, Sections};
+use crate::work::{Ended, prepare, prepare_follow_ups, run_handler};
 
 /// Follow-ups run in one go at the most, so that a job that asks for itself ends.
 const MAX_FOLLOW_UPS: usize = 10_000;
@@ -85,6 +85,11 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             .with_context(|| format!("cannot enter {}", directory.display()))
             .map_err(|error| error.context(Exit::Usage))?;
     }
+    if let Some(at) = arguments.at.filter(|at| *at < Timestamp::EPOCH) {
+        return Err(
+            anyhow!("--at {at} lies before 1970; give a later instant").context(Exit::Usage)
+        );
+    }
     let settings = &invocation.settings;
     let file = arguments.payload.or(arguments.file).or_else(|| settings.payload_file.clone());
     let mut app = invocation.open().await?;
@@ -109,16 +114,21 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
 }
 
 /// Reads the envelope; one byte more than the limit is enough to refuse it.
-fn read_input(file: Option<&Path>, limit: u64) -> Result<Vec<u8>> {
+pub(super) fn read_input(file: Option<&Path>, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match file {
         Some(path) if path != Path::new("-") => {
             let shown = path.display();
             let file = std::fs::File::open(path).with_context(|| format!("cannot read {shown}"))?;
-            file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
+            file.take(limit + 1)
+                .read_to_end(&mut bytes)
+                .with_context(|| format!("cannot read {shown}"))?;
         }
         _ => {
-            std::io::stdin().take(limit + 1).read_to_end(&mut bytes).context("cannot read stdin")?;
+            std::io::stdin()
+                .take(limit + 1)
+                .read_to_end(&mut bytes)
+                .context("cannot read stdin")?;
         }
     }
     Ok(bytes)
@@ -231,6 +241,7 @@ impl OneShot<'_> {
         };
         let log = reporting::AttemptLog::new(0);
         let span = reporting::task_span(&job, &source, task_id, 1, &log);
+        let inherited = prepared.inherited.clone();
         let began = Instant::now();
         let running = run_handler(app, prepared, parts, timeout);
         let (ended, _scrub) = tracing::Instrument::instrument(running, span).await;
@@ -242,13 +253,19 @@ impl OneShot<'_> {
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..Report::default()
         };
-        let (exit, more) = self.conclude(ended, task_id, &mut report).await;
+        let (exit, more) = self.conclude(ended, task_id, &inherited, &mut report).await;
         Ok((report, exit, more))
     }
 
-    async fn conclude(&self, ended: Ended, task: TaskId, report: &mut Report) -> (Exit, Vec<NewTask>) {
+    async fn conclude(
+        &self,
+        ended: Ended,
+        task: TaskId,
+        inherited: &Sections,
+        report: &mut Report,
+    ) -> (Exit, Vec<NewTask>) {
         let (outcome, exit, error) = match ended {
-            Ended::Returned(outcome) => match self.commit(outcome, task, report).await {
+            Ended::Returned(outcome) => match self.commit(outcome, task, inherited, report).await {
                 Ok(Some(more)) => {
                     report.outcome = "completed";
                     return (Exit::Completed, more);
@@ -282,21 +299,20 @@ impl OneShot<'_> {
         &self,
         outcome: Outcome,
         parent: TaskId,
+        inherited: &Sections,
         report: &mut Report,
     ) -> Result<Option<Vec<NewTask>>> {
         let (result, write, asked) = match outcome.into_parts() {
             OutcomeParts::Snoozed(_) => return Ok(None),
             OutcomeParts::Completed { result, write, follow_ups } => (result?, write, follow_ups?),
         };
-        let mut tasks = Vec::with_capacity(asked.len());
-        if !asked.is_empty() {
+        let tasks = if asked.is_empty() {
+            Vec::new()
+        } else {
             let producer = self.app.producer("main_worker")?;
-            for job::FollowUp { job, payload, options } in asked {
-                let empty = RawJson::empty_object();
-                let task = producer.prepare_raw(job, &empty, payload, options, Some(parent));
-                tasks.push(task.map_err(|error| anyhow!("follow-up `{job}`: {error}"))?);
-            }
-        }
+            prepare_follow_ups(parent, &producer, inherited, asked)
+                .map_err(|error| anyhow!(error))?
+        };
         let stored = if self.run_follow_ups { Vec::new() } else { tasks.clone() };
         if write.is_some() || !stored.is_empty() {
             let mut transaction = self.app.db.begin().await?;

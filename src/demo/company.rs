@@ -110,9 +110,8 @@ impl Company {
 
     /// The number of projects of an account.
     pub fn projects_of(&self, account: AccountId) -> usize {
-        let is_its = |project: &&(ProjectId, usize, &str, String)| {
-            self.accounts[project.1].0 == account
-        };
+        let is_its =
+            |project: &&(ProjectId, usize, &str, String)| self.accounts[project.1].0 == account;
         self.projects.iter().filter(is_its).count()
     }
 

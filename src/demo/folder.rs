@@ -20,9 +20,7 @@ pub enum FolderError {
     )]
     EarlierDemo(String),
     /// It holds something else.
-    #[error(
-        "{0} is not empty and holds no earlier demo; name another folder with --folder"
-    )]
+    #[error("{0} is not empty and holds no earlier demo; name another folder with --folder")]
     NotEmpty(String),
     /// The system refused.
     #[error("cannot {action} {path}")]

@@ -76,7 +76,8 @@ pub fn write_logs(
                 SourceFormat::CloudFront => CLOUDFRONT,
                 SourceFormat::EdgeCast => EDGECAST,
             };
-            let path: PathBuf = [Path::new("logs"), Path::new(source), Path::new(&key)].iter().collect();
+            let path: PathBuf =
+                [Path::new("logs"), Path::new(source), Path::new(&key)].iter().collect();
             let file = folder.create(&path)?;
             let (usage, bytes) = write_one(&log, kind, file)
                 .with_context(|| format!("cannot write {}", path.display()))?;

@@ -75,7 +75,12 @@ impl Watch {
             }
             None => {
                 let seconds = self.began.elapsed().as_secs();
-                writeln!(std::io::stderr(), "{seconds:>3} s: {done}/{known} tasks, {} lines", self.lines).ok();
+                writeln!(
+                    std::io::stderr(),
+                    "{seconds:>3} s: {done}/{known} tasks, {} lines",
+                    self.lines
+                )
+                .ok();
             }
         }
     }

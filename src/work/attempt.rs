@@ -1,6 +1,5 @@
 //! One attempt: admission again, configuration opened, the handler run inside its bounds.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,9 @@ use std::time::Duration;
 use admission::{Code, Rejection, Voucher};
 use envelope::{Door, Envelope, EnvelopeError, Proof, RawJson, SealedSection, Stamp};
 use futures_util::FutureExt;
-use job::{Context, ContextParts, Effects, ErasedJob, JobError, Outcome, OutcomeParts, ProgressSink};
+use job::{
+    Context, ContextParts, Effects, ErasedJob, JobError, Outcome, OutcomeParts, ProgressSink,
+};
 use reporting::{AttemptLog, Event, ScrubGuard, TaskOutcome, TaskTags};
 use scheduling::Producer;
 use tasks::{AttemptReport, Backoff, LeasedTask, Settle, StoredTask};
@@ -17,7 +18,7 @@ use tracing::Instrument;
 use values::{Clock, JobName, Secret, Source, Span, TaskId};
 
 use crate::app::App;
-use crate::configuration;
+use crate::configuration::{self, Sections};
 
 /// How long a handler that was told to stop may take before it is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -48,7 +49,9 @@ pub struct Prepared {
     /// The payload's text.
     pub payload: RawJson,
     /// Opened sections.
-    pub sections: BTreeMap<String, Secret<String>>,
+    pub sections: Sections,
+    /// Those of them that came with the envelope; follow-ups that declare them inherit them.
+    pub inherited: Sections,
     /// Keeps the sections' texts out of every log while it lives.
     pub scrub: ScrubGuard,
 }
@@ -73,7 +76,10 @@ pub enum Ended {
 }
 
 /// Reads a stored task back into what was proven.
-fn read_stored(app: &App, task: &StoredTask) -> Result<(Envelope, Stamp, Option<Proof>), Rejection> {
+fn read_stored(
+    app: &App,
+    task: &StoredTask,
+) -> Result<(Envelope, Stamp, Option<Proof>), Rejection> {
     let limits = admission::limits(&app.manifest);
     let broken = |error: EnvelopeError| admission::malformed(&task.job, &task.source, &error);
     let read = |bytes: &[u8]| {
@@ -104,7 +110,11 @@ fn read_stored(app: &App, task: &StoredTask) -> Result<(Envelope, Stamp, Option<
 ///
 /// # Errors
 /// A rejection, never a failed attempt.
-pub fn prepare(app: &App, envelope: &Envelope, voucher: &Voucher<'_>) -> Result<Prepared, Rejection> {
+pub fn prepare(
+    app: &App,
+    envelope: &Envelope,
+    voucher: &Voucher<'_>,
+) -> Result<Prepared, Rejection> {
     let admitted = admission::admit(&app.rules(), envelope, voucher)?;
     let job = admitted.descriptor.job.clone();
     let reject = |code, field: &str, message: String| {
@@ -115,13 +125,17 @@ pub fn prepare(app: &App, envelope: &Envelope, voucher: &Voucher<'_>) -> Result<
         return Err(reject(Code::UnknownJob, "jobName", message));
     };
     let given = envelope.sections().unwrap_or_default();
-    let mut sections = BTreeMap::new();
+    let (mut sections, mut inherited) = (Sections::new(), Sections::new());
     for declared in admitted.descriptor.sections {
         let value = match given.get(declared.name) {
-            Some(value) => open(app, envelope, declared.name, value).map_err(|message| {
-                let field = format!("configuration.{}", declared.name);
-                reject(Code::MissingConfiguration, &field, message)
-            })?,
+            Some(value) => {
+                let opened = open(app, envelope, declared.name, value).map_err(|message| {
+                    let field = format!("configuration.{}", declared.name);
+                    reject(Code::MissingConfiguration, &field, message)
+                })?;
+                inherited.insert(declared.name.to_owned(), opened.clone());
+                opened
+            }
             None if declared.origin.allows_worker() => match app.sections.get(declared.name) {
                 Some(value) => value.clone(),
                 None => continue,
@@ -137,16 +151,23 @@ pub fn prepare(app: &App, envelope: &Envelope, voucher: &Voucher<'_>) -> Result<
         payload: envelope.job_payload.clone(),
         scrub: app.reporter.scrubber.guard(texts),
         sections,
+        inherited,
         job,
     })
 }
 
-fn open(app: &App, envelope: &Envelope, name: &str, value: &RawJson) -> Result<Secret<String>, String> {
+fn open(
+    app: &App,
+    envelope: &Envelope,
+    name: &str,
+    value: &RawJson,
+) -> Result<Secret<String>, String> {
     let sealed = SealedSection::from_json(value).map_err(|error| error.to_string())?;
     if sealed.is_none() {
         return Ok(Secret::new(value.as_str().to_owned()));
     }
-    let text: String = serde_json::from_str(value.as_str()).map_err(|_| "it is not a text".to_owned())?;
+    let text: String =
+        serde_json::from_str(value.as_str()).map_err(|_| "it is not a text".to_owned())?;
     let opened = app
         .keys
         .sealing
@@ -167,7 +188,7 @@ pub async fn run_handler(
     let stop = CancellationToken::new();
     parts.cancellation = stop.clone();
     let cx = Context::new(parts);
-    let Prepared { handler, job: _, source: _, payload, sections, scrub } = prepared;
+    let Prepared { handler, job: _, source: _, payload, sections, inherited: _, scrub } = prepared;
     let handled = AssertUnwindSafe(handler.run(&cx, payload.as_str(), sections)).catch_unwind();
     tokio::pin!(handled);
     let ended = tokio::select! {
@@ -188,14 +209,17 @@ pub async fn run_handler(
     let ended = match ended {
         Ok(Ok(outcome)) => Ended::Returned(outcome),
         Ok(Err(error)) => Ended::Failed(error),
-        Err(panic) => Ended::Panicked(app.reporter.scrubber.scrub(&panic_text(&*panic)).into_owned()),
+        Err(panic) => {
+            Ended::Panicked(app.reporter.scrubber.scrub(&panic_text(&*panic)).into_owned())
+        }
     };
     (ended, scrub)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panicked".to_owned())
 }
 
 /// What one attempt is about, for its messages.
@@ -225,24 +249,27 @@ impl About<'_> {
             let code = if last { code } else { "attempts_exhausted" };
             tracing::error!(code, error = %error, "task discarded");
             let task = self.tags();
-            self.app.reporter.sentry.report(&Event::PermanentFailure { task, code, message: &error });
+            self.app.reporter.sentry.report(&Event::PermanentFailure {
+                task,
+                code,
+                message: &error,
+            });
             (Settle::Discard, TaskOutcome::Discarded)
         } else {
             let after = after.unwrap_or_else(|| self.backoff());
             tracing::warn!(code, error = %error, retry_in = %after, "attempt failed");
             (Settle::Retry { after }, TaskOutcome::Retried)
         };
-        let report =
-            AttemptReport { code: Some(code.to_owned()), error: Some(error), log: None };
+        let report = AttemptReport { code: Some(code.to_owned()), error: Some(error), log: None };
         Ran { settle, report, outcome: Some(outcome) }
     }
 
     fn backoff(&self) -> Span {
         let row = self.app.manifest.jobs.get(&self.job);
-        let backoff = row.map_or(
-            Backoff { base: Span::from_seconds(10), max: Span::from_hours(1) },
-            |row| Backoff { base: row.backoff_base, max: row.backoff_max },
-        );
+        let backoff = row
+            .map_or(Backoff { base: Span::from_seconds(10), max: Span::from_hours(1) }, |row| {
+                Backoff { base: row.backoff_base, max: row.backoff_max }
+            });
         backoff.wait(self.attempt, u64::from_be_bytes(tasks::random_bytes()))
     }
 }
@@ -290,9 +317,10 @@ pub async fn run_attempt(
         attempt: leased.attempt,
         max_attempts: leased.max_attempts,
     };
-    let (mut ran, _scrub) = attempt(&about, follow_ups, leased, prepared, cancellation, progress, clock)
-        .instrument(span)
-        .await;
+    let (mut ran, _scrub) =
+        attempt(&about, follow_ups, leased, prepared, cancellation, progress, clock)
+            .instrument(span)
+            .await;
     let lines = log.take();
     if !lines.is_empty() {
         ran.report.log = serde_json::to_string(&lines).ok();
@@ -323,9 +351,10 @@ async fn attempt(
         progress,
         effects: Effects::new(app.db.clone(), Arc::clone(clock), about.task_id),
     };
+    let inherited = prepared.inherited.clone();
     let began = std::time::Instant::now();
     let (ended, scrub) = run_handler(app, prepared, parts, timeout).await;
-    let ran = conclude(about, follow_ups, ended);
+    let ran = conclude(about, follow_ups, &inherited, ended);
     let span = tracing::Span::current();
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.record("duration_ms", millis);
@@ -337,13 +366,15 @@ async fn attempt(
 }
 
 /// Turns the end of a handler into what the store is to do.
-fn conclude(about: &About<'_>, follow_ups: &Producer, ended: Ended) -> Ran {
+fn conclude(about: &About<'_>, follow_ups: &Producer, inherited: &Sections, ended: Ended) -> Ran {
     let report = AttemptReport::default();
     match ended {
         Ended::Returned(outcome) => match outcome.into_parts() {
-            OutcomeParts::Snoozed(after) => {
-                Ran { settle: Settle::Snooze { after }, report, outcome: Some(TaskOutcome::Snoozed) }
-            }
+            OutcomeParts::Snoozed(after) => Ran {
+                settle: Settle::Snooze { after },
+                report,
+                outcome: Some(TaskOutcome::Snoozed),
+            },
             OutcomeParts::Completed { result, write, follow_ups: asked } => {
                 let result = match result {
                     Ok(result) if result.as_bytes().len() <= MAX_RESULT_BYTES => result,
@@ -353,9 +384,14 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, ended: Ended) -> Ran {
                     }
                     Err(error) => return about.failed("bad_result", error.to_string(), None, true),
                 };
-                match prepare_follow_ups(about, follow_ups, asked) {
+                let asked = asked.map_err(|error| error.to_string());
+                let prepared = asked.and_then(|asked| {
+                    prepare_follow_ups(about.task_id, follow_ups, inherited, asked)
+                });
+                match prepared {
                     Ok(tasks) => {
-                        let result = (result.as_str() != "null").then(|| result.as_str().to_owned());
+                        let result =
+                            (result.as_str() != "null").then(|| result.as_str().to_owned());
                         let settle = Settle::Completed { result, write, follow_ups: tasks };
                         Ran { settle, report, outcome: Some(TaskOutcome::Completed) }
                     }
@@ -390,19 +426,22 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, ended: Ended) -> Ran {
     }
 }
 
-fn prepare_follow_ups(
-    about: &About<'_>,
+/// Makes the tasks of follow-ups, each with the sections it declares of those inherited.
+///
+/// # Errors
+/// Which follow-up is refused, and why.
+pub fn prepare_follow_ups(
+    parent: TaskId,
     producer: &Producer,
-    asked: Result<Vec<job::FollowUp>, EnvelopeError>,
+    inherited: &Sections,
+    asked: Vec<job::FollowUp>,
 ) -> Result<Vec<tasks::NewTask>, String> {
-    let asked = asked.map_err(|error| error.to_string())?;
     let mut tasks = Vec::with_capacity(asked.len());
     for follow_up in asked {
         let job::FollowUp { job, payload, options } = follow_up;
-        let empty = RawJson::empty_object();
         let task = producer
-            .prepare_raw(job, &empty, payload, options, Some(about.task_id))
-            .map_err(|error| error.to_string())?;
+            .prepare_follow_up(job, inherited, payload, options, parent)
+            .map_err(|error| format!("follow-up `{job}`: {error}"))?;
         tasks.push(task);
     }
     Ok(tasks)

@@ -208,13 +208,15 @@ async fn rescue(
     match app.store.rescue(silent).await {
         Ok(rescued) if rescued.workers > 0 => {
             tracing::warn!(
-                workers = rescued.workers, returned = rescued.returned,
-                discarded = rescued.discarded.len(), "tasks of dead workers returned"
+                workers = rescued.workers,
+                returned = rescued.returned,
+                discarded = rescued.discarded.len(),
+                "tasks of dead workers returned"
             );
             for (task, job) in rescued.discarded {
-                let message = format!("task {task} of {job} was on its last attempt when its worker died");
-                let event =
-                    Event::Alert { code: "worker_lost", job_name: None, message: &message };
+                let message =
+                    format!("task {task} of {job} was on its last attempt when its worker died");
+                let event = Event::Alert { code: "worker_lost", job_name: None, message: &message };
                 app.reporter.sentry.report(&event);
             }
         }
@@ -231,8 +233,10 @@ async fn review_held(app: App) {
         _ => return,
     };
     for task in &over {
-        let message =
-            format!("task {} of {} was held since {}: {}", task.task_id, task.job, task.since, task.code);
+        let message = format!(
+            "task {} of {} was held since {}: {}",
+            task.task_id, task.job, task.since, task.code
+        );
         tracing::error!(task_id = %task.task_id, job_name = %task.job, code = %task.code, "held task discarded");
         app.reporter.sentry.report(&Event::Alert {
             code: "held_too_long",

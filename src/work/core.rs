@@ -180,7 +180,10 @@ impl Core {
 
     /// Attempts that run now.
     pub fn running(&self) -> usize {
-        self.active.values().filter(|state| matches!(state, State::Running | State::Stopping)).count()
+        self.active
+            .values()
+            .filter(|state| matches!(state, State::Running | State::Stopping))
+            .count()
     }
 
     /// Whether tasks are still taken.

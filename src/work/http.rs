@@ -30,7 +30,11 @@ pub(super) struct Pulse {
 
 impl Pulse {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), turned_ms: AtomicU64::new(0), draining: AtomicBool::new(false) }
+        Self {
+            start: Instant::now(),
+            turned_ms: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Says that the loop has turned.

@@ -8,6 +8,6 @@ mod http;
 mod scheduler;
 mod shell;
 
-pub use attempt::{Ended, Prepared, Ran, prepare, run_attempt, run_handler};
+pub use attempt::{Ended, Prepared, Ran, prepare, prepare_follow_ups, run_attempt, run_handler};
 pub use scheduler::{due_ticks, next_tick};
 pub use shell::{WorkEnd, WorkOptions, work};

@@ -146,7 +146,8 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     let jobs = chosen_jobs(&app, &options)?;
     let follow_ups = Arc::new(app.producer("main_worker")?);
     let mut chores = Chores::new(&app, options.schedules)?;
-    let worker = app.store.register(record(&app)).await.context("cannot register with the task store")?;
+    let worker =
+        app.store.register(record(&app)).await.context("cannot register with the task store")?;
     chores.myself(worker);
     let (news_sender, mut news) = mpsc::unbounded_channel();
     let heartbeat =
@@ -625,7 +626,8 @@ fn stopped(why: Option<Stop>, ran: &mut Ran) {
     }
     match why {
         Some(Stop::Draining) => {
-            *ran = Ran { settle: Settle::GiveBack, report: AttemptReport::default(), outcome: None };
+            *ran =
+                Ran { settle: Settle::GiveBack, report: AttemptReport::default(), outcome: None };
         }
         Some(Stop::Cancelled) => {
             ran.settle = Settle::Cancel;

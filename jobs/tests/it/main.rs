@@ -19,3 +19,7 @@ mod roll_up_usage;
 #[cfg(feature = "s3")]
 #[cfg(test)]
 mod s3;
+#[cfg(test)]
+mod worker_toml;
+#[cfg(test)]
+mod scratch;

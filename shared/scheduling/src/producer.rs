@@ -264,6 +264,34 @@ impl Producer {
         })
     }
 
+    /// Makes the task of a follow-up: it gets those of the sections its parent was given that it
+    /// declares too, sealed anew for this source.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`], but nothing is kept of a rejection.
+    pub fn prepare_follow_up(
+        &self,
+        job: &str,
+        inherited: &BTreeMap<String, Secret<String>>,
+        payload: RawJson,
+        options: TaskOptions,
+        parent: TaskId,
+    ) -> Result<NewTask, EnqueueError> {
+        let declared = self.parts.contract.get(job).map_or(&[][..], |job| job.sections);
+        let wanted = declared.iter().filter(|section| section.origin.allows_envelope());
+        let mut members = Vec::new();
+        for (section, value) in wanted.filter_map(|s| Some((s.name, inherited.get(s.name)?))) {
+            members.push(format!("{}:{}", text(section).as_str(), value.expose()));
+        }
+        let configuration = if members.is_empty() {
+            RawJson::empty_object()
+        } else {
+            let object = format!("{{{}}}", members.join(","));
+            RawJson::parse(object, &envelope::Limits::default()).map_err(EnqueueError::Payload)?
+        };
+        self.prepare_raw(job, &configuration, payload, options, Some(parent))
+    }
+
     /// The sealed sections of a task: what was given, and what this source supplies itself.
     fn configuration(
         &self,

@@ -135,8 +135,5 @@ fn cancels_what_it_only_holds_by_giving_it_back() {
     core.step(at(0), vec![Event::Tick]);
     core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0), taken(2, false, 0)])]);
     let commands = core.step(at(2), vec![Event::CancelAsked(vec![1, 2])]);
-    assert_eq!(
-        commands,
-        [Command::Stop((1, 7), Stop::Cancelled), Command::GiveBack(vec![(2, 7)])]
-    );
+    assert_eq!(commands, [Command::Stop((1, 7), Stop::Cancelled), Command::GiveBack(vec![(2, 7)])]);
 }

@@ -117,7 +117,7 @@ fn walk(folder: &Path, extension: &str, found: &mut Vec<File>) {
 pub(crate) fn code(text: &str) -> String {
     let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a source names a crate: as the beginning of a path, or alone in a `use`.

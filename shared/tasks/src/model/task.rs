@@ -11,7 +11,7 @@ use values::{JobName, Source, Span, TaskId, Timestamp};
 /// 0, 1 or 2; 2 is highest, as on IronWorker.
 pub type Priority = u8;
 
-/// Where a task stands. *Held* is not a state but a reason to wait: see [`TaskSummary::held`].
+/// Where a task stands. *Held* is not a state but a reason to wait: see [`crate::TaskSummary::held`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {

@@ -1,0 +1,39 @@
+//! The worker.toml that is shipped fits the jobs.
+
+use manifest::Manifest;
+use serde_json::json;
+
+use crate::harness::Harness;
+
+const SHIPPED: &str = include_str!("../../../worker.toml");
+
+#[tokio::test]
+async fn every_job_has_a_row_with_settings_that_it_takes() {
+    let harness = Harness::with(|_| SHIPPED.to_owned()).await;
+    let done = harness.run("logs/discover_logs", json!({})).await.unwrap();
+    assert_eq!(done.result, json!({ "logSources": [] }));
+}
+
+#[test]
+fn every_follow_up_may_be_asked_for() {
+    let known: Vec<&str> =
+        contract::contract().jobs().iter().map(|descriptor| descriptor.job.as_str()).collect();
+    let manifest = Manifest::parse(SHIPPED, &known).unwrap();
+    let main_worker = "main_worker".parse().unwrap();
+    for job in ["logs/discover_logs", "logs/process_log", "usage/roll_up_usage"] {
+        assert!(manifest.allows(&main_worker, &job.parse().unwrap()), "{job}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_lines_are_taken_and_misspelt_ones_refused() {
+    let row = |settings: &str| {
+        let settings = settings.to_owned();
+        move |_: &std::path::Path| format!("[jobs.\"logs/process_log\"]\nsettings = {{ {settings} }}\n")
+    };
+    let lines = "reserved_instances = [\"20C45E\"], wpc_counted_above_bytes = 1_000, \
+                 fms_bytes_column = \"sc-bytes\"";
+    Harness::with(row(&format!("lines = {{ {lines} }}"))).await;
+    let refused = tokio::spawn(async move { Harness::with(row("max_object_byte = 1")).await.run("x", json!({})).await.is_ok() });
+    assert!(refused.await.unwrap_err().is_panic());
+}
