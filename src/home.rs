@@ -40,6 +40,11 @@ impl Home {
         Ok(home)
     }
 
+    /// Names the folder without opening or making it.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -34,6 +34,8 @@ pub struct FaultOptions {
     pub tasks: u64,
     /// Workers at a time.
     pub workers: usize,
+    /// Kills at the most; then the rest is worked undisturbed.
+    pub kills: u64,
     /// Decides when who is killed.
     pub seed: u64,
 }
@@ -140,7 +142,7 @@ impl Drop for Workers {
 
 /// Returns the number of workers that were killed.
 async fn kill_until_empty(app: &App, scratch: &Scratch, options: FaultOptions) -> Result<u64> {
-    let spawn = || -> Result<Child> { Ok(quiet(program(scratch, &["bench", "worker"])?).spawn()?) };
+    let spawn = || -> Result<Child> { Ok(quiet(program(scratch, &["bench", "worker"])).spawn()?) };
     let mut workers = Workers(Vec::new());
     for _ in 0..options.workers.max(1) {
         workers.0.push(spawn()?);
@@ -153,7 +155,7 @@ async fn kill_until_empty(app: &App, scratch: &Scratch, options: FaultOptions) -
         if began.elapsed() > PATIENCE {
             bail!("the queue is not empty after {PATIENCE:?}");
         }
-        if kill_at <= Instant::now() {
+        if kills < options.kills && kill_at <= Instant::now() {
             let victim = usize::try_from(chance.next())? % workers.0.len();
             workers.0[victim].kill()?;
             workers.0[victim].wait()?;

@@ -1,6 +1,7 @@
 //! What a process of this program costs: to start and end, and to wait for work.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ const END: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 /// The kernel counts time in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// The file of the running program, even if another one has taken its place meanwhile.
+const OWN_FILE: &str = "/proc/self/exe";
 /// The smallest job there is.
 const ENVELOPE: &str = r#"{"configuration":{},"jobName":"monitoring/report_environment","source":"operator","jobPayload":{}}"#;
 
@@ -54,7 +57,7 @@ pub fn start(scratch: &Scratch, runs: u32) -> Result<StartReport> {
     let mut times = Vec::new();
     for number in 0..WARM_UP + runs {
         let began = Instant::now();
-        let mut child = program(scratch, &["run"])?
+        let mut child = program(scratch, &["run"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -73,7 +76,7 @@ pub fn start(scratch: &Scratch, runs: u32) -> Result<StartReport> {
 
 /// Measures a worker with the company's jobs and schedules that has nothing to do.
 pub fn idle(scratch: &Scratch, seconds: u64) -> Result<IdleReport> {
-    let mut child = quiet(program(scratch, &["work"])?).spawn()?;
+    let mut child = quiet(program(scratch, &["work"])).spawn()?;
     std::thread::sleep(SETTLE);
     let before = cpu_ticks(child.id())?;
     std::thread::sleep(Duration::from_secs(seconds));
@@ -88,11 +91,15 @@ pub fn idle(scratch: &Scratch, seconds: u64) -> Result<IdleReport> {
 }
 
 /// This very program with arguments, in the scratch folder and its home.
-pub(super) fn program(scratch: &Scratch, arguments: &[&str]) -> Result<Command> {
-    let path = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut command = Command::new(path);
-    command.args(arguments).current_dir(scratch.path()).env_clear().env(HOME.name, scratch.home());
-    Ok(command)
+pub(super) fn program(scratch: &Scratch, arguments: &[&str]) -> Command {
+    let mut command = Command::new(OWN_FILE);
+    command
+        .arg0("main-worker")
+        .args(arguments)
+        .current_dir(scratch.path())
+        .env_clear()
+        .env(HOME.name, scratch.home());
+    command
 }
 
 /// Without any input or output.

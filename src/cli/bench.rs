@@ -44,6 +44,9 @@ enum What {
         /// Workers at a time
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
         workers: u8,
+        /// Kills at the most
+        #[arg(long, default_value_t = 100)]
+        kills: u64,
         /// Decides when which worker is killed
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -89,8 +92,8 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             show(out, &bench::throughput(&scratch()?, tasks, concurrency).await?);
         }
         What::Latency { tasks } => show(out, &bench::latency(&scratch()?, tasks).await?),
-        What::Faults { tasks, workers, seed } => {
-            let options = FaultOptions { tasks, workers: workers.into(), seed };
+        What::Faults { tasks, workers, kills, seed } => {
+            let options = FaultOptions { tasks, workers: workers.into(), kills, seed };
             let report = bench::faults(&scratch()?, options).await?;
             show(out, &report);
             if !report.is_clean() {

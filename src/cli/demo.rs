@@ -14,6 +14,7 @@ use envelope::Algorithm;
 use models::transfer::{ImportOptions, Importer};
 use models::usage::{AccountUsage, accounts_of_month};
 use scheduling::{EnqueueError, TaskOptions};
+use serde::Serialize;
 use serde_json::json;
 use values::{Clock, Source, Span, Timestamp};
 
@@ -40,13 +41,23 @@ pub(super) struct Arguments {
     force: bool,
 }
 
+/// An envelope, its keys in the order of the documentation.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    configuration: BTreeMap<String, String>,
+    job_name: &'static str,
+    source: &'static str,
+    job_payload: RollUpUsage,
+}
+
 /// What the demonstration found out.
 struct Found {
     accounts: Vec<AccountUsage>,
     tasks: u64,
     working: Duration,
     discarded: u64,
-    rejection: (serde_json::Value, admission::Rejection),
+    rejection: (Asked, admission::Rejection),
 }
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
@@ -136,11 +147,14 @@ async fn run(app: &App, logs: &WrittenLogs, day: Timestamp, out: Output) -> Resu
 }
 
 /// Asks for what the API may not ask for.
-async fn ask_as_api(app: &App) -> Result<(serde_json::Value, admission::Rejection)> {
+async fn ask_as_api(app: &App) -> Result<(Asked, admission::Rejection)> {
     let payload = RollUpUsage { month: None };
-    let envelope = json!({
-        "configuration": {}, "jobName": RollUpUsage::JOB, "source": "api", "jobPayload": payload,
-    });
+    let envelope = Asked {
+        configuration: BTreeMap::new(),
+        job_name: RollUpUsage::JOB,
+        source: "api",
+        job_payload: payload.clone(),
+    };
     match app.producer("api")?.enqueue(&payload, TaskOptions::default()).await {
         Err(EnqueueError::Rejected(rejection)) => Ok((envelope, rejection)),
         Err(error) => Err(error.into()),
@@ -199,7 +213,7 @@ fn report(
     matches
 }
 
-fn refusal(out: Output, (envelope, rejection): &(serde_json::Value, admission::Rejection)) {
+fn refusal(out: Output, (envelope, rejection): &(Asked, admission::Rejection)) {
     out.line("\nThe API asks for something that worker.toml does not let it ask for:\n");
     let text = serde_json::to_string_pretty(envelope).expect("plain JSON");
     for line in text.lines() {
@@ -219,7 +233,10 @@ fn usage_table(out: Output, found: &Found, company: &Company) {
         cells.extend(bytes.map(|bytes| format!("{:>9}", human_bytes(bytes))));
         rows.push(cells);
     }
-    out.table(&["account", "projects", "HLS", "VOD", "RTMP", "total"], &rows);
+    let head = ["HLS", "VOD", "RTMP", "total"].map(|cell| format!("{cell:>9}"));
+    let mut cells = vec!["account", "projects"];
+    cells.extend(head.iter().map(String::as_str));
+    out.table(&cells, &rows);
 }
 
 /// Commands that work in the folder as it is now.
@@ -253,7 +270,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -103,12 +103,14 @@ async fn ask(app: &App, arguments: &Arguments) -> Result<Enqueued> {
     }
     let producer = app.producer(&source).map_err(|error| error.context(Exit::Settings))?;
     let options = arguments.options.task_options();
-    producer.enqueue_raw(&job, &configuration, payload, options).await.map_err(|error| match error {
-        // It is kept and counted already.
-        EnqueueError::Rejected(rejection) => rejection.into(),
-        EnqueueError::Store(error) => exit::of_store(error),
-        other => anyhow::Error::from(other).context(Exit::Rejected),
-    })
+    producer.enqueue_raw(&job, &configuration, payload, options).await.map_err(
+        |error| match error {
+            // It is kept and counted already.
+            EnqueueError::Rejected(rejection) => rejection.into(),
+            EnqueueError::Store(error) => exit::of_store(error),
+            other => anyhow::Error::from(other).context(Exit::Rejected),
+        },
+    )
 }
 
 /// Reads what is asked for; a text that is no request is a rejection.
@@ -147,7 +149,9 @@ fn read_request(
     };
     let members: Vec<String> = sections
         .iter()
-        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(name.as_str()), value.expose()))
+        .map(|(name, value)| {
+            format!("{}:{}", serde_json::Value::from(name.as_str()), value.expose())
+        })
         .collect();
     let text = Secret::new(format!("{{{}}}", members.join(",")));
     let configuration = match RawJson::parse(text.expose(), &limits) {
@@ -164,7 +168,11 @@ fn parse_payload(bytes: &[u8], limits: &Limits) -> Result<RawJson, EnvelopeError
     if payload.is_object() {
         Ok(payload)
     } else {
-        Err(EnvelopeError::WrongType { key: "jobPayload", expected: "an object", found: "something else" })
+        Err(EnvelopeError::WrongType {
+            key: "jobPayload",
+            expected: "an object",
+            found: "something else",
+        })
     }
 }
 

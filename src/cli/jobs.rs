@@ -1,5 +1,7 @@
 //! `main-worker jobs`: what may be asked for, by whom, and what runs.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use contract::{Descriptor, Section};
@@ -87,8 +89,12 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
     let app = invocation.open().await?;
     let paused = app.store.paused().await.map_err(exit::of_store)?;
     let is_paused = |job: &str| paused.iter().any(|name| name == "*" || name == job);
-    let lines: Vec<Line> =
-        app.contract.jobs().iter().map(|job| line(&app, job, is_paused(job.job.as_str()))).collect();
+    let lines: Vec<Line> = app
+        .contract
+        .jobs()
+        .iter()
+        .map(|job| line(&app, job, is_paused(job.job.as_str())))
+        .collect();
     if invocation.output.is_json() {
         invocation.output.json(&lines);
         return Ok(Exit::Completed);
@@ -97,7 +103,8 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
         .iter()
         .map(|line| {
             let state = if line.paused { "paused" } else { "runs" };
-            let words = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(" ") };
+            let words =
+                |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(" ") };
             vec![
                 line.job_name.clone(),
                 state.to_owned(),
@@ -109,7 +116,8 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
             ]
         })
         .collect();
-    let head = ["JOB", "STATE", "TIMEOUT", "ATTEMPTS", "MAY BE ASKED BY", "SCHEDULES", "WHAT IT DOES"];
+    let head =
+        ["JOB", "STATE", "TIMEOUT", "ATTEMPTS", "MAY BE ASKED BY", "SCHEDULES", "WHAT IT DOES"];
     invocation.output.table(&head, &rows);
     Ok(Exit::Completed)
 }
@@ -145,7 +153,8 @@ fn show(invocation: &Invocation, name: &str) -> Result<Exit> {
         .map_err(|error| error.context(Exit::Settings))?;
     let row = manifest.jobs.get(&job.job).cloned().unwrap_or_default();
     let (sources, schedules) = (sources(&manifest, job), schedules(&manifest, job));
-    let source = sources.first().map_or("operator", String::as_str);
+    let operator = sources.iter().find(|source| *source == "operator");
+    let source = operator.or(sources.first()).map_or("operator", String::as_str);
     let envelope = json!({
         "configuration": example_configuration(job.sections),
         "jobName": job.job,
@@ -160,7 +169,7 @@ fn show(invocation: &Invocation, name: &str) -> Result<Exit> {
             "sources": sources,
             "schedules": schedules,
             "sections": job.sections,
-            "row": row_values(&row),
+            "row": row_values(&row).into_iter().collect::<BTreeMap<_, _>>(),
             "schema": job.schema(),
             "example": job.example(),
             "envelope": envelope,
@@ -195,7 +204,9 @@ fn described(section: &Section) -> String {
     let from = match origin {
         contract::Origin::Worker => "from the worker's own configuration",
         contract::Origin::Envelope => "from the envelope, sealed",
-        contract::Origin::Either => "from the envelope, sealed, or from the worker's own configuration",
+        contract::Origin::Either => {
+            "from the envelope, sealed, or from the worker's own configuration"
+        }
     };
     format!("{name} ({need}, {from}): {description}")
 }
@@ -208,19 +219,25 @@ fn example_configuration(sections: &[Section]) -> Map<String, Value> {
     brought.map(|section| (section.name.to_owned(), "sealed:v1:KEY:...".into())).collect()
 }
 
-fn row_values(row: &JobRow) -> Map<String, Value> {
-    let JobRow { timeout, max_attempts, max_concurrency, priority, backoff_base, backoff_max, settings } =
-        row;
-    let mut values = Map::new();
-    values.insert("timeout".to_owned(), timeout.to_string().into());
-    values.insert("max_attempts".to_owned(), (*max_attempts).into());
-    let concurrency = max_concurrency.map_or_else(|| "unlimited".into(), Value::from);
-    values.insert("max_concurrency".to_owned(), concurrency);
-    values.insert("priority".to_owned(), (*priority).into());
-    values.insert("backoff_base".to_owned(), backoff_base.to_string().into());
-    values.insert("backoff_max".to_owned(), backoff_max.to_string().into());
-    values.insert("settings".to_owned(), Value::Object(settings.clone()));
-    values
+fn row_values(row: &JobRow) -> Vec<(&'static str, Value)> {
+    let JobRow {
+        timeout,
+        max_attempts,
+        max_concurrency,
+        priority,
+        backoff_base,
+        backoff_max,
+        settings,
+    } = row;
+    vec![
+        ("timeout", timeout.to_string().into()),
+        ("max_attempts", (*max_attempts).into()),
+        ("max_concurrency", max_concurrency.map_or_else(|| "unlimited".into(), Value::from)),
+        ("priority", (*priority).into()),
+        ("backoff_base", backoff_base.to_string().into()),
+        ("backoff_max", backoff_max.to_string().into()),
+        ("settings", Value::Object(settings.clone())),
+    ]
 }
 
 async fn pause(invocation: &Invocation, which: Which, stop: bool) -> Result<Exit> {

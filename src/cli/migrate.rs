@@ -15,10 +15,12 @@ const PARTS: [&SchemaRange; 3] = [&tasks::SCHEMA, &EFFECTS, &models::SCHEMA];
 
 /// Arguments of `migrate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The embedded database is migrated by every start; this command shows where it stands.
+#[command(
+    after_help = "The embedded database is migrated by every start; this command shows where it stands.
 Examples:
   main-worker migrate --dry-run
-  main-worker migrate")]
+  main-worker migrate"
+)]
 pub(super) struct Arguments {
     /// Only show what would be done; change nothing
     #[arg(long)]

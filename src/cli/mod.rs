@@ -1,11 +1,19 @@
 //! The command line.
 
 mod bench;
+mod check;
 mod demo;
+mod enqueue;
 mod exit;
 mod ironworker;
+mod jobs;
+mod keys;
+mod migrate;
 mod output;
 mod run;
+mod schedules;
+mod tasks;
+mod transfer;
 mod work;
 
 use std::ffi::OsString;
@@ -52,6 +60,24 @@ enum Command {
     Run(run::Arguments),
     /// Run tasks until told to stop
     Work(work::Arguments),
+    /// Ask for a job: store a task and print its id
+    Enqueue(enqueue::Arguments),
+    /// List, show, pause and resume jobs
+    Jobs(jobs::Arguments),
+    /// List, show, cancel, retry and discard tasks
+    Tasks(tasks::Arguments),
+    /// Show what the clock asks for, and ask for it now
+    Schedules(schedules::Arguments),
+    /// Check worker.toml, keys, configuration, database and log sources
+    Check(check::Arguments),
+    /// Make, show, rotate and withdraw keys
+    Keys(keys::Arguments),
+    /// Bring the database to the version this program needs
+    Migrate(migrate::Arguments),
+    /// Read accounts, projects and streams from JSON Lines
+    Import(transfer::ImportArguments),
+    /// Write accounts, projects, streams or usage as JSON Lines
+    Export(transfer::ExportArguments),
     /// Measure the promises on this machine
     Bench(bench::Arguments),
     /// Make a small company with a day of logs, and turn them into usage
@@ -159,8 +185,7 @@ impl Command {
         match self {
             Self::Work(_) | Self::Demo(_) => cores(),
             Self::Bench(arguments) if arguments.works() => cores(),
-            Self::Bench(_) => 1,
-            Self::Run(_) => 1,
+            _ => 1,
         }
     }
 
@@ -170,7 +195,9 @@ impl Command {
             // The refusal it shows is no news.
             Self::Demo(_) => "warn,scheduling=error",
             Self::Bench(arguments) => arguments.log_filter(),
-            _ => "info",
+            Self::Run(_) | Self::Work(_) => "info",
+            // What they do is what they print.
+            _ => "warn",
         }
     }
 
@@ -178,6 +205,15 @@ impl Command {
         match self {
             Self::Run(arguments) => run::execute(invocation, arguments).await,
             Self::Work(arguments) => work::execute(invocation, arguments).await,
+            Self::Enqueue(arguments) => enqueue::execute(invocation, arguments).await,
+            Self::Jobs(arguments) => jobs::execute(invocation, arguments).await,
+            Self::Tasks(arguments) => tasks::execute(invocation, arguments).await,
+            Self::Schedules(arguments) => schedules::execute(invocation, arguments).await,
+            Self::Check(arguments) => check::execute(invocation, arguments).await,
+            Self::Keys(arguments) => keys::execute(invocation, arguments).await,
+            Self::Migrate(arguments) => migrate::execute(invocation, arguments).await,
+            Self::Import(arguments) => transfer::import(invocation, arguments).await,
+            Self::Export(arguments) => transfer::export(invocation, arguments).await,
             Self::Bench(arguments) => bench::execute(invocation, arguments).await,
             Self::Demo(arguments) => demo::execute(invocation, arguments).await,
         }

@@ -81,7 +81,7 @@ impl Output {
 }
 
 /// Escapes what could steer a terminal or turn text around, so that a stranger's text stays text.
-pub fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) {
@@ -101,10 +101,12 @@ fn steers(c: char) -> bool {
 
 /// Escapes them in written JSON too, which leaves all but the first 32 as they are.
 fn escaped_json(json: &str) -> String {
+    use std::fmt::Write;
+
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && steers(c) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+            write!(shown, "\\u{:04x}", u32::from(c)).expect("memory takes every write");
         } else {
             shown.push(c);
         }

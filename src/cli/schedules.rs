@@ -85,7 +85,8 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
     }
     let output = invocation.output;
     if output.is_json() {
-        let lines: Vec<Value> = lines.iter().map(|(s, next, last)| as_json(s, *next, last)).collect();
+        let lines: Vec<Value> =
+            lines.iter().map(|(s, next, last)| as_json(s, *next, last.as_ref())).collect();
         output.json(&lines);
         return Ok(Exit::Completed);
     }
@@ -112,7 +113,7 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
     Ok(Exit::Completed)
 }
 
-fn as_json(schedule: &Schedule, next: Option<Timestamp>, last: &Option<TaskSummary>) -> Value {
+fn as_json(schedule: &Schedule, next: Option<Timestamp>, last: Option<&TaskSummary>) -> Value {
     json!({
         "name": schedule.name, "jobName": schedule.job, "source": schedule.source,
         "cron": schedule.cron.expression(), "timeZone": schedule.cron.zone().name(),

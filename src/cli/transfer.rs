@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{Counts, ImportOptions, ImportReport, Importer, Kind, LineReader, TransferError};
+use models::transfer::{
+    self, Counts, ImportOptions, ImportReport, Importer, Kind, LineReader, TransferError,
+};
 use serde_json::{Value, json};
 
-use super::{Exit, Invocation, Output, exit};
+use super::{Exit, Invocation, Output};
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -144,7 +146,7 @@ pub(super) async fn export(invocation: &Invocation, arguments: ExportArguments) 
     let ExportArguments { kind, out } = arguments;
     let Some(path) = out.filter(|path| path != Path::new("-")) else {
         let mut stdout = std::io::stdout();
-        return match models::export(&app.db, kind, &mut stdout).await {
+        return match transfer::export(&app.db, kind, &mut stdout).await {
             Ok(_) => Ok(Exit::Completed),
             // Whoever closed the pipe does not want the rest.
             Err(TransferError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {
@@ -162,7 +164,7 @@ pub(super) async fn export(invocation: &Invocation, arguments: ExportArguments) 
         .map_err(|error| error.context(Exit::Usage))?;
     let progress = bar(None);
     let mut target = progress.wrap_write(&file);
-    let written = models::export(&app.db, kind, &mut target).await;
+    let written = transfer::export(&app.db, kind, &mut target).await;
     progress.finish_and_clear();
     let lines = written.map_err(|error| {
         std::fs::remove_file(&draft).ok();

@@ -51,11 +51,7 @@ impl Company {
 
     fn add_project(&mut self, account: usize, name: &'static str) {
         let number = self.projects.len();
-        let key: String = random(b'k', number)
-            .iter()
-            .chain(&[0x5e, 0xed, 0, 0, 0, 0])
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let key = hexadecimal(&[&random(b'k', number)[..], &[0x5e, 0xed, 0, 0, 0, 0]].concat());
         let id = ProjectId::new(self.made_at, random(b'p', number));
         self.projects.push((id, account, name, key));
         for _ in 0..STREAMS_PER_PROJECT {
@@ -88,7 +84,12 @@ impl Company {
                 "instanceName": INSTANCE, "record": true })
         });
         let lines: Vec<Value> = accounts.chain(projects).chain(streams).collect();
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        text
     }
 
     /// Who is watched, in an order in which those in front are watched more.
@@ -119,6 +120,11 @@ impl Company {
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.accounts.len(), self.projects.len(), self.streams.len())
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |bits: u8| char::from_digit(u32::from(bits), 16).expect("below 16");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Ten bytes that differ for each kind and number.

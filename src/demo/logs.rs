@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use edge_logs::sample::{FileKind, SampleLog};
-use edge_logs::{SourceFormat, UsageKind};
+use edge_logs::{SourceFormat, Usage, UsageKind};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use values::{AccountId, Span, Timestamp};
@@ -49,7 +49,7 @@ impl Expected {
 pub struct WrittenLogs {
     /// Log source and key of each file.
     pub files: Vec<(&'static str, String)>,
-    /// Lines of all files, without their headers.
+    /// Lines of all files, their headers too.
     pub lines: u64,
     /// Bytes of all files before they were compressed.
     pub bytes: u64,
@@ -79,7 +79,7 @@ pub fn write_logs(
             let path: PathBuf =
                 [Path::new("logs"), Path::new(source), Path::new(&key)].iter().collect();
             let file = folder.create(&path)?;
-            let (usage, bytes) = write_one(&log, kind, file)
+            let (usage, counted) = write_one(&log, kind, file)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             for row in usage {
                 let account = written.expected.entry(company.account_of(row.stream)).or_default();
@@ -89,8 +89,8 @@ pub fn write_logs(
                     UsageKind::Fms => account.rtmp += row.bytes,
                 }
             }
-            written.lines += lines;
-            written.bytes += bytes;
+            written.lines += counted.lines;
+            written.bytes += counted.bytes;
             written.files.push((source, key));
         }
     }
@@ -101,25 +101,36 @@ fn write_one(
     log: &SampleLog<'_>,
     kind: FileKind,
     file: std::fs::File,
-) -> io::Result<(Vec<edge_logs::Usage<usize>>, u64)> {
+) -> io::Result<(Vec<Usage<usize>>, Written)> {
     let encoder = GzEncoder::new(file, Compression::fast());
-    let mut out = Counted { inner: BufWriter::with_capacity(64 * 1024, encoder), bytes: 0 };
+    let mut out = Counted {
+        inner: BufWriter::with_capacity(64 * 1024, encoder),
+        written: Written::default(),
+    };
     let usage = log.write(kind, &mut out)?;
     let encoder = out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     encoder.finish()?;
-    Ok((usage, out.bytes))
+    Ok((usage, out.written))
+}
+
+/// What went through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    lines: u64,
+    bytes: u64,
 }
 
 /// Counts what goes through.
 struct Counted<W> {
     inner: W,
-    bytes: u64,
+    written: Written,
 }
 
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(buffer)?;
-        self.bytes += written as u64;
+        self.written.lines += memchr::memchr_iter(b'\n', &buffer[..written]).count() as u64;
+        self.written.bytes += written as u64;
         Ok(written)
     }
 

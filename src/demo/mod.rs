@@ -49,7 +49,8 @@ mod tests {
     fn the_manifest_is_right() {
         let names = contract::contract().names();
         let manifest = Manifest::parse(&super::manifest(), &names).unwrap();
-        let settings = &manifest.jobs[&"logs/discover_logs".parse().unwrap()].settings;
+        let job: values::JobName = "logs/discover_logs".parse().unwrap();
+        let settings = &manifest.jobs[&job].settings;
         assert_eq!(settings["log_sources"]["edgecast"]["location"], "logs/edgecast");
     }
 

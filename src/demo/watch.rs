@@ -54,7 +54,6 @@ impl Watch {
         for (source, key) in std::mem::take(&mut self.open) {
             match ledger::get(&self.app.db, source, &key).await? {
                 Some(file) if file.state == LogState::Complete => {
-                    // The header of each file is no line of its traffic.
                     self.lines += file.lines.unwrap_or(0);
                 }
                 _ => open.push((source, key)),
@@ -67,21 +66,16 @@ impl Watch {
 
     fn show(&self) {
         let (done, known) = self.tasks;
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(known);
-                bar.set_position(done);
-                bar.set_message(format!("{} lines", self.lines));
-            }
-            None => {
-                let seconds = self.began.elapsed().as_secs();
-                writeln!(
-                    std::io::stderr(),
-                    "{seconds:>3} s: {done}/{known} tasks, {} lines",
-                    self.lines
-                )
-                .ok();
-            }
+        let lines = self.lines;
+        if let Some(bar) = &self.bar {
+            bar.set_length(known);
+            bar.set_position(done);
+            bar.set_message(format!("{lines} lines"));
+        } else {
+            let seconds = self.began.elapsed().as_secs();
+            let mut err = std::io::stderr();
+            // Who does not look misses nothing that matters.
+            writeln!(err, "{seconds:>3} s: {done}/{known} tasks, {lines} lines").ok();
         }
     }
 

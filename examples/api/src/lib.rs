@@ -13,6 +13,7 @@
 //! ```
 
 mod answer;
+mod key;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,14 +26,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use contract::usage::RollUpUsage;
 use database::{Db, Tx};
-use envelope::KeyFile;
+use key::ProducerKey;
 use manifest::Manifest;
 use scheduling::{Producer, ProducerParts, Scope, TaskOptions, Unique};
 use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tasks::SqliteStore;
 use tokio::net::TcpListener;
-use values::{AccountId, Clock, Month, Source, Timestamp};
+use values::{AccountId, Clock, Month, Timestamp};
 
 pub use answer::{Accepted, Refusal};
 
@@ -75,22 +76,14 @@ impl Clock for SystemClock {
 }
 
 impl Api {
-    /// Opens database and keys in the worker's folder; `manifest` is the text of worker.toml.
+    /// Opens the database in the worker's folder `home`; `manifest` is the text of worker.toml.
     ///
     /// # Errors
     /// What is missing or wrong, and the command that would help.
-    pub async fn open(home: &Path, manifest: &str) -> Result<Self> {
+    pub async fn open(home: &Path, key_file: &Path, manifest: &str) -> Result<Self> {
         let contract = Arc::new(contract::contract().clone());
         let manifest = Manifest::parse(manifest, &contract.names()).context("worker.toml")?;
-        let path = home.join("keys.json");
-        let keys = std::fs::read_to_string(&path).with_context(|| {
-            format!("cannot read {}; `main-worker check` makes it", path.display())
-        })?;
-        let keys = KeyFile::parse(&keys).with_context(|| path.display().to_string())?;
-        let source: Source = "api".parse()?;
-        let key = keys.signing_key(&source, SystemClock.now()).context(
-            "there is no key for source `api`; make one: main-worker keys make --source api",
-        )?;
+        let key = ProducerKey::read(key_file)?;
         let path = home.join("main.db");
         let store = SqliteStore::open(Db::open_sqlite(&path).await?, Arc::new(SystemClock)).await?;
         let options = SqliteConnectOptions::new().filename(&path);
@@ -101,9 +94,9 @@ impl Api {
             store: Arc::new(store),
             manifest: Arc::new(manifest),
             contract,
-            key: Arc::new(key),
-            keys: Some(Arc::new(keys.ring())),
-            sealing: keys.newest_sealing_public(),
+            key: Arc::new(key.proof),
+            keys: None,
+            sealing: key.sealing,
             configuration: Arc::default(),
             on_rejection: None,
         });

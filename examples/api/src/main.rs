@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 const ADDRESS: &str = "127.0.0.1:8080";
 /// The folder that `main-worker` made.
 const HOME: &str = ".main-worker";
+/// What `main-worker keys make --source api` wrote for the API, and for nobody else.
+const KEY_FILE: &str = ".main-worker/keys/api-1.json";
 /// The rules, the same file that the worker reads.
 const MANIFEST: &str = "worker.toml";
 
@@ -21,7 +23,7 @@ async fn main() -> Result<()> {
     let manifest = std::fs::read_to_string(MANIFEST).with_context(|| {
         format!("cannot read {MANIFEST}; start the API where the worker starts")
     })?;
-    let api = Api::open(Path::new(HOME), &manifest).await?;
+    let api = Api::open(Path::new(HOME), Path::new(KEY_FILE), &manifest).await?;
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;

@@ -124,6 +124,7 @@ impl Harness {
     }
 
     /// Gives every attempt a section of configuration.
+    #[cfg(feature = "s3")]
     pub(crate) fn configure(&mut self, section: &str, value: &Value) {
         self.sections.insert(section.to_owned(), Secret::new(value.to_string()));
     }

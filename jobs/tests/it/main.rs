@@ -21,5 +21,3 @@ mod roll_up_usage;
 mod s3;
 #[cfg(test)]
 mod worker_toml;
-#[cfg(test)]
-mod scratch;

@@ -20,5 +20,5 @@ pub use model::{
     NewTask, Priority, Progress, QueueDepth, RejectionRow, RejectionSeen, Settle, Settled,
     Settlement, StoredTask, TaskDetail, TaskFilter, TaskState, TaskSummary, Tick, WorkerRecord,
 };
-pub use sqlite::SqliteStore;
+pub use sqlite::{SCHEMA, SqliteStore};
 pub use store::{Beat, PruneLimits, Rescued, StoreFuture, TaskStore, random_bytes};

@@ -87,7 +87,8 @@ fn row(task: &TaskSummary) -> Vec<String> {
         None => task.state.to_string(),
     };
     let progress = task.progress.as_ref().filter(|_| task.state == TaskState::Running);
-    let note = progress.map(|progress| format!("{:.0} % {}", progress.fraction * 100.0, progress.text));
+    let note =
+        progress.map(|progress| format!("{:.0} % {}", progress.fraction * 100.0, progress.text));
     let note = note.or_else(|| task.error.clone()).unwrap_or_default();
     vec![
         task.task_id.to_string(),

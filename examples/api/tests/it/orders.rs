@@ -2,7 +2,7 @@ use serde_json::json;
 use tasks::{TaskState, TaskStore};
 use values::TaskId;
 
-use crate::server::{Server, manifest, write_keys};
+use crate::server::{Server, manifest};
 
 const ALLOWED: &str = "\"usage/roll_up_usage\"";
 
@@ -77,7 +77,8 @@ async fn a_wrong_order_is_refused_before_anything_is_begun() {
 #[tokio::test]
 async fn a_missing_key_is_told_with_the_command_that_makes_it() {
     let home = tempfile::tempdir().unwrap();
-    write_keys(home.path(), "dashboard");
-    let error = api::Api::open(home.path(), &manifest(ALLOWED)).await.unwrap_err();
+    let key_file = home.path().join("api-1.json");
+    let manifest = manifest(ALLOWED);
+    let error = api::Api::open(home.path(), &key_file, &manifest).await.unwrap_err();
     assert!(error.to_string().contains("main-worker keys make --source api"), "{error}");
 }

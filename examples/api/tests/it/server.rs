@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::Api;
 use database::{Db, Query};
 use envelope::{Algorithm, KeyFile};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tasks::{SqliteStore, TaskFilter, TaskStore, TaskSummary};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,12 +19,15 @@ pub(crate) fn manifest(jobs: &str) -> String {
     format!("[sources.api]\njobs = [{jobs}]\n\n[jobs.\"usage/roll_up_usage\"]\n")
 }
 
-/// Makes the key file a worker would have made, with a key of one source.
-pub(crate) fn write_keys(home: &Path, source: &str) {
-    let mut keys = KeyFile::default();
+/// Writes what the API is handed: a key of its own.
+fn write_key(path: &Path) {
     let made_at = Timestamp::from_seconds(1_790_000_000);
-    keys.add_proof_key(&source.parse().unwrap(), Algorithm::Mac, "key-1", made_at).unwrap();
-    std::fs::write(home.join("keys.json"), keys.to_json().expose()).unwrap();
+    let mut keys = KeyFile::default();
+    keys.add_proof_key(&"api".parse().unwrap(), Algorithm::Mac, "api-1", made_at).unwrap();
+    let secret = keys.secret_text("api-1").unwrap();
+    let file =
+        json!({"id": "api-1", "source": "api", "algorithm": "mac", "secret": secret.expose()});
+    std::fs::write(path, file.to_string()).unwrap();
 }
 
 pub(crate) struct Server {
@@ -37,8 +40,9 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start(manifest: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        write_keys(home.path(), "api");
-        let api = Api::open(home.path(), manifest).await.unwrap();
+        let key_file = home.path().join("api-1.json");
+        write_key(&key_file);
+        let api = Api::open(home.path(), &key_file, manifest).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(api::serve(listener, api));

@@ -47,7 +47,6 @@ pub(super) struct Changes {
     /// Row, code, release.
     holds: Vec<(i64, String, String)>,
     returns: Vec<i64>,
-    unique: Vec<i64>,
     attempts: Vec<AttemptRow>,
 }
 
@@ -66,9 +65,6 @@ impl Changes {
         match plain {
             Plain::Final { state, result } => {
                 self.finals.push((row, state, result, error));
-                if held.is_unique {
-                    self.unique.push(row);
-                }
             }
             Plain::Wait { run_at, uncount } => {
                 let uncount = i64::from(uncount && held.started_at.is_some());
@@ -90,12 +86,9 @@ impl Changes {
     }
 
     pub(super) async fn write(self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), DbError> {
-        let Self { finals, waits, holds, returns, unique, attempts } = self;
+        let Self { finals, waits, holds, returns, attempts } = self;
         if !finals.is_empty() {
             end(tx, now, finals).await?;
-        }
-        if !unique.is_empty() {
-            free_keys(tx, now, &unique).await?;
         }
         if !waits.is_empty() {
             // A task that runs again has been accepted, so an earlier hold is over.

@@ -20,6 +20,7 @@ use actor::{Actor, QUEUE};
 use database::{Db, DbError, Durability, Query, Tx};
 use futures_util::future::BoxFuture;
 use group::{Call, Orphans, Work};
+pub use schema::SCHEMA;
 use tokio::sync::{mpsc, oneshot};
 use values::{Clock, Span, TaskId, Timestamp};
 

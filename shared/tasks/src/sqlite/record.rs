@@ -95,6 +95,9 @@ pub(super) async fn prune(
     ] {
         tx.execute(Query::new(sql).bind(list.as_str())).await?;
     }
+    // Attempts that are kept longer show no worker then.
+    let query = Query::new("DELETE FROM mw_worker WHERE dead = 1 AND seen_at < $1");
+    tx.execute(query.bind(limits.discarded_before)).await?;
     forget(tx, now, limits.limit).await?;
     Ok(count)
 }

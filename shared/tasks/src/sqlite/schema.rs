@@ -17,7 +17,8 @@ pub(super) mod state {
     pub(crate) const HELD: i64 = 6;
 }
 
-pub(crate) const SCHEMA: SchemaRange = SchemaRange {
+/// The migrations of this crate's tables.
+pub const SCHEMA: SchemaRange = SchemaRange {
     component: "tasks",
     oldest: 1,
     migrations: &[Migration { version: 1, name: "tasks", sqlite: FIRST }],

@@ -56,6 +56,10 @@ pub(super) async fn settle(
             Settle::Hold { code, release } => Plain::Hold { code, release },
             Settle::GiveBack => Plain::Return,
         };
+        if held.is_unique && matches!(plain, Plain::Final { state: _, result: _ }) {
+            // At once: a later settlement of this batch may ask for a task with the same key.
+            free_keys(tx, now, &[row]).await?;
+        }
         changes.add(row, held, plain, report);
         // A second settlement of the same lease comes too late, in the same batch too.
         leases.remove(&row);

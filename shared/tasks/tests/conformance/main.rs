@@ -41,6 +41,7 @@ suite_on! {
         block_for_their_period_beyond_pruning,
         block_within_a_batch,
         are_free_for_the_follow_up_of_their_task,
+        are_free_for_later_settlements_of_the_batch,
         are_taken_back_by_a_retry;
     leasing:
         goes_by_priority_then_age,

@@ -3,7 +3,7 @@
 use tasks::{Enqueued, PruneLimits, Settle, Settled, StoreError, TaskState};
 use values::Span;
 
-use crate::world::{World, completed};
+use crate::world::{World, completed, settlement};
 
 pub(crate) async fn block_while_their_task_waits_or_runs(world: &World) {
     let worker = world.worker().await;
@@ -83,6 +83,23 @@ pub(crate) async fn are_free_for_the_follow_up_of_their_task(world: &World) {
     let settled = world.settle(&lease, Settle::Completed { result: None, write: None, follow_ups });
     let stored = Enqueued { task_id: next, existing: false };
     assert_eq!(settled.await, Settled::Done { follow_ups: vec![stored] });
+    assert_eq!(world.put(world.unique("key")).await, Enqueued { existing: true, ..stored });
+}
+
+pub(crate) async fn are_free_for_later_settlements_of_the_batch(world: &World) {
+    let worker = world.worker().await;
+    world.put(world.unique("key")).await;
+    let holder = world.lease_one(worker).await;
+    world.put(world.task("test/one")).await;
+    let asker = world.lease_one(worker).await;
+    let follow_ups = vec![world.unique("key")];
+    let stored = Enqueued { task_id: follow_ups[0].stamp.task_id, existing: false };
+    let batch = vec![
+        settlement(&holder, completed()),
+        settlement(&asker, Settle::Completed { result: None, write: None, follow_ups }),
+    ];
+    let settled = world.store.settle(batch).await.unwrap();
+    assert_eq!(settled[1], Settled::Done { follow_ups: vec![stored] });
     assert_eq!(world.put(world.unique("key")).await, Enqueued { existing: true, ..stored });
 }
 

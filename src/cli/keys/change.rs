@@ -1,0 +1,222 @@
+//! Changes to the key file: a new key, one withdrawn.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use envelope::{Algorithm, KeyFileError};
+use serde_json::json;
+use tasks::{TaskFilter, TaskState, TaskSummary};
+use values::{Secret, Source};
+
+use super::{Make, Opened, Rotate};
+use crate::app::read_manifest;
+use crate::cli::{Exit, Invocation, exit};
+
+/// Waiting tasks of a withdrawn key that are counted; beyond that it says "or more".
+const MAX_TOUCHED: u32 = 10_000;
+/// Waiting tasks that are listed.
+const LISTED: usize = 20;
+/// Numbers tried for a new id; a key file holds fewer keys.
+const MAX_NUMBER: u32 = 10_000;
+
+pub(super) fn make(invocation: &Invocation, mut opened: Opened, make: Make) -> Result<Exit> {
+    check_source(invocation, &make.source)?;
+    let algorithm = if make.ed25519 { Algorithm::Ed25519 } else { Algorithm::Mac };
+    let id = make.id.unwrap_or_else(|| free_id(&opened, make.source.as_str()));
+    opened.file.add_proof_key(&make.source, algorithm, &id, opened.now).map_err(refused)?;
+    let handed = handed_over(&opened, &id)?;
+    if make.print_secret {
+        opened.home.write_keys(&opened.file)?;
+        invocation.output.line(handed.expose());
+        return Ok(Exit::Completed);
+    }
+    let path = store(&opened, &id, make.out, &handed)?;
+    told(invocation, "made", &id, Some(&path));
+    Ok(Exit::Completed)
+}
+
+pub(super) fn add(
+    invocation: &Invocation,
+    mut opened: Opened,
+    source: &Source,
+    public: &str,
+    id: &str,
+) -> Result<Exit> {
+    check_source(invocation, source)?;
+    opened.file.add_public_key(source, public, id, opened.now).map_err(refused)?;
+    opened.home.write_keys(&opened.file)?;
+    told(invocation, "added", id, None);
+    Ok(Exit::Completed)
+}
+
+pub(super) fn rotate(invocation: &Invocation, mut opened: Opened, rotate: Rotate) -> Result<Exit> {
+    let Some(source) = rotate.source else {
+        let id = rotate.id.unwrap_or_else(|| free_id(&opened, "sealing"));
+        opened.file.rotate_sealing(&id, opened.now).map_err(refused)?;
+        opened.home.write_keys(&opened.file)?;
+        told(invocation, "made", &id, None);
+        return Ok(Exit::Completed);
+    };
+    let id = rotate.id.unwrap_or_else(|| free_id(&opened, source.as_str()));
+    opened.file.rotate(&source, &id, opened.now, rotate.overlap).map_err(refused)?;
+    let handed = handed_over(&opened, &id)?;
+    let path = store(&opened, &id, rotate.out, &handed)?;
+    told(invocation, "made", &id, Some(&path));
+    if !invocation.output.is_json() {
+        let overlap = rotate.overlap;
+        invocation.output.note(&format!(
+            "older keys of `{source}` are taken for {overlap} more; restart workers so that they know the new one"
+        ));
+    }
+    Ok(Exit::Completed)
+}
+
+pub(super) async fn revoke(invocation: &Invocation, mut opened: Opened, id: &str) -> Result<Exit> {
+    let in_manifest =
+        read_manifest(&invocation.settings, &invocation.program).ok().is_some_and(|(m, _)| {
+            m.sources.values().any(|rules| rules.keys.iter().any(|k| k.id == id))
+        });
+    if in_manifest {
+        let error = anyhow!("the key `{id}` is in worker.toml; remove its row there");
+        return Err(error.context(Exit::Settings));
+    }
+    opened.file.revoke(id, opened.now).map_err(refused)?;
+    opened.home.write_keys(&opened.file)?;
+    drop(opened);
+    let app = invocation.open().await?;
+    let filter = TaskFilter {
+        states: vec![TaskState::Scheduled, TaskState::Available, TaskState::Running],
+        key_id: Some(id.to_owned()),
+        limit: MAX_TOUCHED,
+        ..TaskFilter::default()
+    };
+    let touched = app.store.search(filter).await.map_err(exit::of_store)?;
+    tell_touched(invocation, id, &touched);
+    Ok(Exit::Completed)
+}
+
+fn tell_touched(invocation: &Invocation, id: &str, touched: &[TaskSummary]) {
+    let output = invocation.output;
+    let more = if touched.len() == MAX_TOUCHED as usize { " or more" } else { "" };
+    if output.is_json() {
+        let ids: Vec<_> = touched.iter().map(|task| task.task_id).collect();
+        output.json(&json!({ "id": id, "revoked": true, "touchedTasks": ids }));
+        return;
+    }
+    output.line(&format!("key `{id}` is withdrawn; restart workers so that they know"));
+    if touched.is_empty() {
+        output.line("no waiting task was proven with it");
+        return;
+    }
+    output.line(&format!(
+        "{}{more} waiting tasks were proven with it: they will be refused with bad_proof and end \
+         among the dead letters; enqueue them again with another key",
+        touched.len()
+    ));
+    let rows: Vec<Vec<String>> = touched
+        .iter()
+        .take(LISTED)
+        .map(|t| {
+            vec![t.task_id.to_string(), t.job_name.clone(), t.source.clone(), t.state.to_string()]
+        })
+        .collect();
+    output.table(&["TASK", "JOB", "SOURCE", "STATE"], &rows);
+    if touched.len() > LISTED {
+        output.line(&format!("and {} more", touched.len() - LISTED));
+    }
+}
+
+fn refused(error: KeyFileError) -> anyhow::Error {
+    anyhow::Error::from(error).context(Exit::Usage)
+}
+
+/// A key for a source that worker.toml does not know would prove nothing.
+fn check_source(invocation: &Invocation, source: &Source) -> Result<()> {
+    let (manifest, origin) = read_manifest(&invocation.settings, &invocation.program)
+        .map_err(|error| error.context(Exit::Settings))?;
+    if manifest.sources.contains_key(source) {
+        return Ok(());
+    }
+    let names = manifest.sources.keys().map(Source::as_str);
+    let hint = values::did_you_mean(source.as_str(), names).map_or_else(
+        || format!("add a table [sources.{source}]"),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(anyhow!("{origin} has no source `{source}`; {hint}").context(Exit::Usage))
+}
+
+/// The first of NAME-1, NAME-2 ... that no key has.
+fn free_id(opened: &Opened, name: &str) -> String {
+    let view = opened.file.public_view();
+    let taken = |id: &String| {
+        view.proof.iter().any(|key| key.id == *id) || view.sealing.iter().any(|key| key.id == *id)
+    };
+    let mut ids = (1..MAX_NUMBER).map(|number| format!("{name}-{number}"));
+    ids.find(|id| !taken(id)).unwrap_or_else(|| format!("{name}-{MAX_NUMBER}"))
+}
+
+/// What the source needs to prove itself, and to seal configuration to the worker.
+fn handed_over(opened: &Opened, id: &str) -> Result<Secret<String>> {
+    let view = opened.file.public_view();
+    let key = view.proof.iter().find(|key| key.id == id).context("the new key is in the file")?;
+    let secret = opened.file.secret_text(id).context("the new key has a secret")?;
+    let sealing = opened.file.newest_sealing_public().map(|key| key.to_string());
+    let value = json!({
+        "id": key.id, "source": key.source, "algorithm": key.algorithm, "secret": secret.expose(),
+        "public": key.public, "sealing": sealing,
+    });
+    Ok(Secret::new(serde_json::to_string_pretty(&value)?))
+}
+
+/// Writes the source's file first, so that no key is taken that nobody was given.
+fn store(
+    opened: &Opened,
+    id: &str,
+    out: Option<PathBuf>,
+    handed: &Secret<String>,
+) -> Result<PathBuf> {
+    let path = if let Some(path) = out {
+        path
+    } else {
+        let folder = opened.home.folder().join("keys");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        folder.join(format!("{id}.json"))
+    };
+    write_private(&path, handed).map_err(|error| error.context(Exit::Usage))?;
+    opened.home.write_keys(&opened.file).inspect_err(|_| {
+        fs::remove_file(&path).ok();
+    })?;
+    Ok(path)
+}
+
+fn write_private(path: &Path, text: &Secret<String>) -> Result<()> {
+    let shown = path.display();
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {shown}; name a file that does not exist yet"))?;
+    writeln!(file, "{}", text.expose()).with_context(|| format!("cannot write {shown}"))?;
+    file.sync_all().with_context(|| format!("cannot write {shown}"))
+}
+
+fn told(invocation: &Invocation, verb: &str, id: &str, path: Option<&Path>) {
+    let output = invocation.output;
+    let path = path.map(|path| path.display().to_string());
+    if output.is_json() {
+        output.json(&json!({ "id": id, "file": path }));
+        return;
+    }
+    output.line(&format!("key `{id}` {verb}; `main-worker keys show` prints its public part"));
+    if let Some(path) = path {
+        output.line(&format!("the source's secret is in {path} (readable by you alone)"));
+    }
+}
