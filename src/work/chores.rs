@@ -122,10 +122,13 @@ impl Chores {
         self.held.turn(|| Box::pin(review_held(app.clone())));
         if let Some(producers) = &self.producers {
             let now = app.clock.now();
-            if self.next_tick.is_some_and(|at| at <= now) {
-                self.schedules.due = Instant::now();
+            // The loop turns often; cron rows are only looked at when one of them is due.
+            if self.next_tick.is_none_or(|at| at <= now) {
+                if self.next_tick.is_some() {
+                    self.schedules.due = Instant::now();
+                }
+                self.next_tick = next_tick(app.manifest.schedules.values(), now);
             }
-            self.next_tick = next_tick(app.manifest.schedules.values(), now);
             self.schedules.turn(|| {
                 Box::pin(tick(app.clone(), Arc::clone(producers), Arc::clone(&self.ticked)))
             });
