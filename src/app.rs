@@ -15,7 +15,7 @@ use manifest::Manifest;
 use reporting::{Event, MetricNames, Metrics, Scrubber, Sentry};
 use scheduling::{Producer, ProducerParts};
 use tasks::{SqliteStore, TaskStore};
-use values::{Clock, Source, Timestamp};
+use values::{Clock, Source, Timestamp, hex};
 
 use crate::configuration::{self, Sections};
 use crate::home::{DEFAULT_FOLDER, Home};
@@ -277,7 +277,7 @@ impl App {
             sealing: self.keys.file.newest_sealing_public(),
             configuration: Arc::default(),
             on_rejection: Some(Arc::new(move |rejection, first| {
-                reporter.rejected(rejection, first)
+                reporter.rejected(rejection, first);
             })),
         }))
     }
@@ -328,10 +328,11 @@ pub fn read_keys(home: &Home, manifest: &Manifest) -> Result<Keys> {
 fn fingerprint(manifest: &Manifest, contract: &Contract) -> String {
     let mut text = format!("{VERSION}\n{}", manifest.canonical_text());
     for job in contract.jobs() {
-        text.push_str(&format!("{} {:?} {}\n", job.job, job.sections, job.schema()));
+        let line = format!("{} {:?} {}\n", job.job, job.sections, job.schema());
+        text.push_str(&line);
     }
     let hash = digest(&SHA256, text.as_bytes());
-    hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.as_ref()[..8])
 }
 
 fn facts(

@@ -50,7 +50,7 @@ payloads! {
         /// Which one.
         number: u64 = 1
     }
-    /// Notes when its handler starts, for [`take_start`] in the same process.
+    /// Notes when its handler starts, for `bench latency` in the same process.
     NoteStart "bench/note_start" {
         /// Which one.
         number: u64 = 1

@@ -38,7 +38,7 @@ use crate::settings::Settings;
     70 failed for good, 75 failed and may be tried again, 76 snoozed or cancelled, 78 bad settings."
 )]
 struct Cli {
-    /// How results are printed
+    /// Print tables for people, or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     output: Format,
     #[command(subcommand)]
@@ -49,8 +49,10 @@ struct Cli {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Tables and sentences for people.
+    #[value(help = None::<&'static str>)]
     Human,
     /// One JSON value for programs.
+    #[value(help = None::<&'static str>)]
     Json,
 }
 

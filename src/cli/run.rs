@@ -72,7 +72,7 @@ struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     follow_ups: Vec<TaskId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    ran: Vec<Report>,
+    ran: Vec<Self>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

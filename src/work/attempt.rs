@@ -243,8 +243,8 @@ impl About<'_> {
     }
 
     /// Ends an attempt that failed: again after a wait, or for good.
-    fn failed(&self, code: &'static str, error: String, after: Option<Span>, last: bool) -> Ran {
-        let error = bounded(self.app.reporter.scrubber.scrub(&error).into_owned());
+    fn failed(&self, code: &'static str, error: &str, after: Option<Span>, last: bool) -> Ran {
+        let error = bounded(self.app.reporter.scrubber.scrub(error).into_owned());
         let (settle, outcome) = if last || self.attempt >= self.max_attempts {
             let code = if last { code } else { "attempts_exhausted" };
             tracing::error!(code, error = %error, "task discarded");
@@ -380,9 +380,11 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, inherited: &Sections, ende
                     Ok(result) if result.as_bytes().len() <= MAX_RESULT_BYTES => result,
                     Ok(_) => {
                         let error = format!("the result has more than {MAX_RESULT_BYTES} bytes");
-                        return about.failed("result_too_large", error, None, true);
+                        return about.failed("result_too_large", &error, None, true);
                     }
-                    Err(error) => return about.failed("bad_result", error.to_string(), None, true),
+                    Err(error) => {
+                        return about.failed("bad_result", &error.to_string(), None, true);
+                    }
                 };
                 let asked = asked.map_err(|error| error.to_string());
                 let prepared = asked.and_then(|asked| {
@@ -395,7 +397,7 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, inherited: &Sections, ende
                         let settle = Settle::Completed { result, write, follow_ups: tasks };
                         Ran { settle, report, outcome: Some(TaskOutcome::Completed) }
                     }
-                    Err(error) => about.failed("follow_up_refused", error, None, true),
+                    Err(error) => about.failed("follow_up_refused", &error, None, true),
                 }
             }
         },
@@ -403,14 +405,14 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, inherited: &Sections, ende
             Ran { settle: Settle::Cancel, report, outcome: Some(TaskOutcome::Cancelled) }
         }
         Ended::Failed(error @ JobError::Permanent(_)) => {
-            about.failed("permanent", error.chain(), None, true)
+            about.failed("permanent", &error.chain(), None, true)
         }
         Ended::Failed(error) => {
             let after = match &error {
                 JobError::Retryable { after, cause: _ } => *after,
                 JobError::Permanent(_) | JobError::Cancelled => None,
             };
-            about.failed("retryable", error.chain(), after, false)
+            about.failed("retryable", &error.chain(), after, false)
         }
         Ended::Panicked(message) => {
             let place = reporting::take_panic().and_then(|report| report.location);
@@ -418,10 +420,10 @@ fn conclude(about: &About<'_>, follow_ups: &Producer, inherited: &Sections, ende
             let event = Event::Panic { task, message: &message, location: place.as_deref() };
             about.app.reporter.sentry.report(&event);
             let place = place.map_or(String::new(), |place| format!(" at {place}"));
-            about.failed("panic", format!("the handler panicked{place}: {message}"), None, false)
+            about.failed("panic", &format!("the handler panicked{place}: {message}"), None, false)
         }
         Ended::TimedOut(limit) => {
-            about.failed("timeout", format!("the attempt took longer than {limit}"), None, false)
+            about.failed("timeout", &format!("the attempt took longer than {limit}"), None, false)
         }
     }
 }

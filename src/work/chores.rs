@@ -101,13 +101,14 @@ impl Chores {
         })
     }
 
-    /// Tells which worker this is.
-    pub(super) fn myself(&mut self, worker: i64) {
+    /// Does whatever is due; `worker` is this worker's number.
+    pub(super) fn turn(
+        &mut self,
+        worker: i64,
+        latest: &Arc<Mutex<BTreeMap<Lease, Progress>>>,
+        draining: bool,
+    ) {
         self.worker.store(worker, Ordering::SeqCst);
-    }
-
-    /// Does whatever is due.
-    pub(super) fn turn(&mut self, latest: &Arc<Mutex<BTreeMap<Lease, Progress>>>, draining: bool) {
         let app = &self.app;
         if !latest.lock().expect("no one panics while holding it").is_empty() {
             self.progress.turn(|| Box::pin(write_progress(app.clone(), Arc::clone(latest))));

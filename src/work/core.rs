@@ -136,6 +136,7 @@ enum State {
 
 /// The state of the loop.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says that one kind of call is under way")]
 pub struct Core {
     settings: Settings,
     /// Held tasks, best first.

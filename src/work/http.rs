@@ -56,15 +56,16 @@ struct Shown {
     pulse: Arc<Pulse>,
 }
 
-/// Serves until `stop`; returns the address that was bound.
+/// Serves until `stop`, and logs the address that was bound.
 pub(super) async fn serve(
     app: App,
     pulse: Arc<Pulse>,
     address: SocketAddr,
     stop: CancellationToken,
-) -> std::io::Result<SocketAddr> {
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
+    tracing::info!(address = %bound, "serving /livez, /readyz and /metrics");
     let router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
@@ -76,7 +77,7 @@ pub(super) async fn serve(
             tracing::error!(error = %error, "the HTTP server ended");
         }
     });
-    Ok(bound)
+    Ok(())
 }
 
 async fn live(State(shown): State<Shown>) -> Response {

@@ -3,11 +3,29 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod cli_canary;
+#[cfg(test)]
+mod cli_enqueue;
+#[cfg(test)]
+mod cli_forged;
+#[cfg(test)]
+mod cli_help;
+#[cfg(test)]
+mod cli_jobs;
+#[cfg(test)]
+mod cli_keys;
+#[cfg(test)]
+mod cli_shell;
+#[cfg(test)]
+mod cli_transfer;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod sentry;
 #[cfg(test)]
 mod site;
 #[cfg(test)]

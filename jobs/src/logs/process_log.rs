@@ -14,7 +14,7 @@ use database::{Db, DbError};
 use edge_logs::{LineCounts, LogFormat, LogParser, Options, Resolved};
 use job::{Context, Job, JobError, Outcome, Services};
 use models::ledger::{self, FileOutcome, FileTotals, LogFile, LogState};
-use models::{UsageKind, UsageRow, streams};
+use models::{UsageRow, streams};
 use objects::{ObjectError, ObjectReader};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::{Deserialize, Serialize};
@@ -230,11 +230,7 @@ fn usage_rows(resolved: &Resolved<StreamId>) -> Vec<UsageRow> {
     let row = |usage: &edge_logs::Usage<StreamId>| UsageRow {
         stream_id: usage.stream,
         hour: usage.hour,
-        kind: match usage.kind {
-            edge_logs::UsageKind::Fms => UsageKind::Fms,
-            edge_logs::UsageKind::Hls => UsageKind::Hls,
-            edge_logs::UsageKind::Vod => UsageKind::Vod,
-        },
+        kind: usage.kind,
         bytes: usage.bytes,
         lines: usage.lines,
         seconds: usage.seconds,

@@ -114,8 +114,7 @@ struct Proven {
 fn proven(envelope: Envelope) -> Proven {
     let secret = Secret::new([7; 32]);
     let source: Source = "api".parse().unwrap();
-    let key =
-        SigningKey::new(envelope::Algorithm::Mac, "k1", source.clone(), &secret).unwrap();
+    let key = SigningKey::new(envelope::Algorithm::Mac, "k1", source.clone(), &secret).unwrap();
     let ring = KeyRing::new(vec![envelope::ProofKey::mac("k1", source, &secret).unwrap()]).unwrap();
     let stamp = Stamp {
         task_id: TaskId::new(at(0), [1; 10]),

@@ -2,8 +2,8 @@
 
 use sqlx::Row as _;
 use values::{
-    AccountId, LogFileId, Month, ProjectId, RecordingId, StreamId, TaskId, Timestamp, UserId,
-    WorkerId,
+    AccountId, LogFileId, Month, ProjectId, RecordingId, StreamId, TaskId, Timestamp, UsageKind,
+    UserId, WorkerId,
 };
 
 use crate::DbError;
@@ -135,6 +135,7 @@ stored! {
     Timestamp => i64, "microseconds since 1970", Timestamp::as_micros,
         |stored| Some(Timestamp::from_micros(stored));
     Month => i64, "the index of a month", Month::index, Month::from_index;
+    UsageKind => i64, "a kind of usage, 1 to 3", UsageKind::code, UsageKind::from_code;
 }
 stored_ids!(AccountId, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId);
 

@@ -1,6 +1,4 @@
-//! Which networks and file formats are read, and the kinds of usage they hold.
-
-use std::fmt;
+//! Which networks and file formats are read.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,18 +21,6 @@ pub enum LogFormat {
     EdgecastFms,
     /// EdgeCast HTTP: HLS segments and recordings.
     EdgecastWpc,
-}
-
-/// What was watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UsageKind {
-    /// Live playback over RTMP.
-    Fms,
-    /// Live playback over HTTP.
-    Hls,
-    /// Playback of a recording.
-    Vod,
 }
 
 /// The file's name does not tell what it holds.
@@ -61,39 +47,6 @@ impl LogFormat {
     }
 }
 
-impl UsageKind {
-    /// The word used in tables, JSON and on the screen.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fms => "fms",
-            Self::Hls => "hls",
-            Self::Vod => "vod",
-        }
-    }
-}
-
-impl fmt::Display for UsageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::str::FromStr for UsageKind {
-    type Err = UnknownKind;
-
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        [Self::Fms, Self::Hls, Self::Vod]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownKind(text.chars().take(40).collect()))
-    }
-}
-
-/// The text names no kind of usage.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind of usage `{0}`; expected `fms`, `hls` or `vod`")]
-pub struct UnknownKind(String);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,13 +59,5 @@ mod tests {
         let error = detect("fms/adn_20141124.log.gz").unwrap_err();
         assert_eq!(error.name, "adn_20141124.log.gz");
         assert!(detect("").is_err());
-    }
-
-    #[test]
-    fn kinds_read_what_they_print() {
-        for kind in [UsageKind::Fms, UsageKind::Hls, UsageKind::Vod] {
-            assert_eq!(kind.to_string().parse(), Ok(kind));
-        }
-        assert!("HLS".parse::<UsageKind>().is_err());
     }
 }

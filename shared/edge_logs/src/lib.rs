@@ -36,9 +36,10 @@ pub mod sample;
 mod totals;
 mod uri;
 
-pub use format::{LogFormat, SourceFormat, UnknownKind, UnknownLogType, UsageKind};
+pub use format::{LogFormat, SourceFormat, UnknownLogType};
 pub use line::{Entry, Fault, LineReader, Verdict};
 pub use options::{FmsBytes, Options};
 pub use outcome::{FileError, LineCounts, Problem, Reason, Skip};
 pub use parser::LogParser;
 pub use resolve::{ParsedLog, Resolved, StreamName, Usage};
+pub use values::UsageKind;

@@ -45,7 +45,7 @@ impl<J: Job> ErasedJob for Registered<J> {
         Box::pin(async move {
             let payload: J::Payload = serde_json::from_str(payload)
                 .map_err(|error| JobError::permanent(format!("jobPayload: {error}")))?;
-            let config = configuration::<ConfigOf<J>>(sections)?;
+            let config = configuration::<ConfigOf<J>>(&sections)?;
             self.job.run(cx, payload, config).await
         })
     }
@@ -53,10 +53,10 @@ impl<J: Job> ErasedJob for Registered<J> {
 
 /// Decodes the sections a job declares; an error names the section, never its value.
 fn configuration<C: Configuration>(
-    sections: BTreeMap<String, Secret<String>>,
+    sections: &BTreeMap<String, Secret<String>>,
 ) -> Result<C, JobError> {
     let mut text = String::from("{");
-    for (name, value) in &sections {
+    for (name, value) in sections {
         if text.len() > 1 {
             text.push(',');
         }

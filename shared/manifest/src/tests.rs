@@ -49,7 +49,7 @@ fn the_file_of_this_repository_is_sound() {
     };
     assert_eq!(allowed("operator"), [1, 1, 1, 1, 1]);
     assert_eq!(allowed("scheduler"), [1, 0, 1, 1, 1]);
-    assert_eq!(allowed("main_worker"), [0, 1, 0, 0, 1]);
+    assert_eq!(allowed("main_worker"), [1, 1, 0, 0, 1]);
     assert_eq!(allowed("api"), [0, 0, 0, 1, 0]);
     assert_eq!(allowed("dashboard"), [0, 0, 0, 1, 0]);
     assert_eq!(allowed("media_host"), [0; 5]);

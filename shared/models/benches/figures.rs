@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use database::Db;
 use models::transfer::{ImportOptions, Importer, Kind, export};
-use models::{FileOutcome, FileTotals, UsageKind, UsageRow, ledger, roll_up};
-use values::{AccountId, LogFileId, ProjectId, StreamId, Timestamp};
+use models::{FileOutcome, FileTotals, UsageRow, ledger, roll_up};
+use values::{AccountId, LogFileId, ProjectId, StreamId, Timestamp, UsageKind};
 
 const ACCOUNTS: u32 = 1_000;
 const STREAMS: u32 = 20_000;

@@ -25,4 +25,4 @@ pub use projects::Project;
 pub use reader::Reader;
 pub use schema::SCHEMA;
 pub use streams::{Stream, StreamRef};
-pub use usage::{UsageKind, UsageRow};
+pub use usage::UsageRow;

@@ -3,60 +3,13 @@
 pub(crate) mod file;
 mod report;
 
-use database::{Column, DbError, Row, Value};
-use values::{AccountId, Month, StreamId, Timestamp};
+use values::{AccountId, Month, StreamId, Timestamp, UsageKind};
 
 pub use file::Replaced;
 pub use report::{
     AccountUsage, account_month, account_months, accounts_of_month, month_total, project_month,
     stream_month,
 };
-
-/// What was watched. Stored as 1, 2 and 3, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UsageKind {
-    /// Live playback over RTMP.
-    Fms,
-    /// Live playback over HTTP.
-    Hls,
-    /// Playback of a recording.
-    Vod,
-}
-
-impl UsageKind {
-    /// The word used in JSON and on the screen.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fms => "fms",
-            Self::Hls => "hls",
-            Self::Vod => "vod",
-        }
-    }
-
-    const fn code(self) -> i64 {
-        match self {
-            Self::Fms => 1,
-            Self::Hls => 2,
-            Self::Vod => 3,
-        }
-    }
-}
-
-impl From<UsageKind> for Value {
-    fn from(kind: UsageKind) -> Self {
-        Self::from(kind.code())
-    }
-}
-
-impl Column for UsageKind {
-    fn read(row: &Row, column: usize) -> Result<Self, DbError> {
-        let code: i64 = row.get(column)?;
-        [Self::Fms, Self::Hls, Self::Vod]
-            .into_iter()
-            .find(|kind| kind.code() == code)
-            .ok_or(DbError::Column { column, expected: "a kind of usage, 1 to 3" })
-    }
-}
 
 /// What one file meters for one stream, hour and kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What may be said about a task beside its payload.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use values::{JobName, Source, Span, Timestamp};
+use values::{JobName, Source, Span, Timestamp, hex};
 
 /// How a task waits, runs and is found; the default leaves everything to the job's row.
 #[derive(Debug, Clone, Default)]
@@ -60,5 +60,5 @@ impl Unique {
 
 /// SHA-256 as hexadecimal digits.
 fn fingerprint(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
 }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::text::as_text;
 
 /// Units, longest first, in microseconds.
 const UNITS: [(&str, i64); 7] = [
@@ -70,10 +69,7 @@ impl Span {
     }
 
     /// Seconds, with the fraction.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds of 285 years fit a double"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of 285 years fit a double")]
     pub fn as_seconds_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -115,9 +111,7 @@ impl FromStr for Span {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        read(text).map(Self).ok_or_else(|| DurationError {
-            found: text.chars().take(40).collect(),
-        })
+        read(text).map(Self).ok_or_else(|| DurationError { found: text.chars().take(40).collect() })
     }
 }
 
@@ -128,42 +122,15 @@ fn read(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let letters = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let (_, micros) = UNITS.iter().find(|(unit, _)| *unit == &rest[..letters])?;
         rest = &rest[letters..];
-        total = Some(
-            number
-                .checked_mul(*micros)?
-                .checked_add(total.unwrap_or(0))?,
-        );
+        total = Some(number.checked_mul(*micros)?.checked_add(total.unwrap_or(0))?);
     }
     total
 }
 
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]+(us|ms|s|m|h|d|w))+$" })
-    }
-}
+as_text!(Span, { "type": "string", "pattern": "^([0-9]+(us|ms|s|m|h|d|w))+$" });
 
 #[cfg(test)]
 mod tests {
@@ -186,16 +153,7 @@ mod tests {
 
     #[test]
     fn refuses_numbers_without_unit_and_overflow() {
-        for text in [
-            "",
-            "5",
-            "m",
-            "-1s",
-            "1.5h",
-            "2 m",
-            "99999999999999d",
-            "5minutes",
-        ] {
+        for text in ["", "5", "m", "-1s", "1.5h", "2 m", "99999999999999d", "5minutes"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

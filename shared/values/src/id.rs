@@ -6,11 +6,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::text::as_text;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ENCODED_LEN: usize = 26;
@@ -59,14 +58,8 @@ fn decode(digits: &str) -> Option<Uuid> {
 }
 
 fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
-    let Some(digits) = text
-        .strip_prefix(prefix)
-        .and_then(|rest| rest.strip_prefix('_'))
-    else {
-        return Err(IdError::Prefix {
-            prefix,
-            found: text.chars().take(40).collect(),
-        });
+    let Some(digits) = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')) else {
+        return Err(IdError::Prefix { prefix, found: text.chars().take(40).collect() });
     };
     decode(digits).ok_or(IdError::Digits { prefix })
 }
@@ -123,31 +116,10 @@ macro_rules! ids {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({
-                    "type": "string",
-                    "pattern": concat!("^", $prefix, "_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
-                })
-            }
-        }
+        as_text!($name, {
+            "type": "string",
+            "pattern": concat!("^", $prefix, "_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
+        });
     )*};
 }
 
@@ -194,25 +166,10 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let wrong = |text: &str| text.parse::<AccountId>().unwrap_err();
-        assert!(matches!(
-            wrong("task_01jd0c4x5ve4zrh1k5yq4q8g7m"),
-            IdError::Prefix { .. }
-        ));
-        assert!(matches!(
-            wrong("acct_01jd0c4x5ve4zrh1k5yq4q8g7"),
-            IdError::Digits { .. }
-        ));
-        assert!(matches!(
-            wrong("acct_81jd0c4x5ve4zrh1k5yq4q8g7m"),
-            IdError::Digits { .. }
-        ));
-        assert!(matches!(
-            wrong("acct_01jd0c4x5ve4zrh1k5yq4q8g7u"),
-            IdError::Digits { .. }
-        ));
-        assert!(matches!(
-            wrong("acct_01jd0c4x5ve4zrh1k5yq4q8gé"),
-            IdError::Digits { .. }
-        ));
+        assert!(matches!(wrong("task_01jd0c4x5ve4zrh1k5yq4q8g7m"), IdError::Prefix { .. }));
+        assert!(matches!(wrong("acct_01jd0c4x5ve4zrh1k5yq4q8g7"), IdError::Digits { .. }));
+        assert!(matches!(wrong("acct_81jd0c4x5ve4zrh1k5yq4q8g7m"), IdError::Digits { .. }));
+        assert!(matches!(wrong("acct_01jd0c4x5ve4zrh1k5yq4q8g7u"), IdError::Digits { .. }));
+        assert!(matches!(wrong("acct_01jd0c4x5ve4zrh1k5yq4q8gé"), IdError::Digits { .. }));
     }
 }

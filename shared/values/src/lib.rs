@@ -4,6 +4,7 @@
 //! whoever needs the time takes a [`Clock`] or a [`Timestamp`].
 
 mod duration;
+mod hex;
 mod id;
 mod money;
 mod month;
@@ -11,9 +12,12 @@ mod name;
 mod retry;
 mod secret;
 mod suggest;
+mod text;
 mod time;
+mod usage;
 
 pub use duration::{DurationError, Span};
+pub use hex::hex;
 pub use id::{
     AccountId, IdError, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId,
 };
@@ -24,3 +28,4 @@ pub use retry::{Classify, Retry};
 pub use secret::Secret;
 pub use suggest::did_you_mean;
 pub use time::{Clock, FixedClock, MICROS_PER_SECOND, TimeError, Timestamp};
+pub use usage::{UsageKind, UsageKindError};

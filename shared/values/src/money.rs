@@ -43,9 +43,7 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         match text.as_bytes() {
             [a, b, c] if [a, b, c].iter().all(|l| l.is_ascii_uppercase()) => Ok(Self([*a, *b, *c])),
-            _ => Err(MoneyError::Currency {
-                found: text.chars().take(20).collect(),
-            }),
+            _ => Err(MoneyError::Currency { found: text.chars().take(20).collect() }),
         }
     }
 }
@@ -66,9 +64,7 @@ impl From<Currency> for String {
 
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|&letter| write!(f, "{}", char::from(letter)))
+        self.0.iter().try_for_each(|&letter| write!(f, "{}", char::from(letter)))
     }
 }
 
@@ -97,19 +93,10 @@ impl Money {
     /// [`MoneyError::Mixed`] for two currencies, [`MoneyError::Overflow`] beyond 63 bits.
     pub fn checked_add(self, other: Self) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
-            return Err(MoneyError::Mixed {
-                left: self.currency,
-                right: other.currency,
-            });
+            return Err(MoneyError::Mixed { left: self.currency, right: other.currency });
         }
-        let minor = self
-            .minor
-            .checked_add(other.minor)
-            .ok_or(MoneyError::Overflow)?;
-        Ok(Self {
-            minor,
-            currency: self.currency,
-        })
+        let minor = self.minor.checked_add(other.minor).ok_or(MoneyError::Overflow)?;
+        Ok(Self { minor, currency: self.currency })
     }
 }
 
@@ -118,10 +105,7 @@ mod as_text {
 
     use super::Currency;
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde asks for a reference"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub(super) fn serialize<S: Serializer>(c: &Currency, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(c)
     }
@@ -137,23 +121,11 @@ mod tests {
 
     #[test]
     fn adds_within_one_currency_only() {
-        let dollars = |minor| Money {
-            minor,
-            currency: Currency::USD,
-        };
-        let euros = Money {
-            minor: 1,
-            currency: "EUR".parse().unwrap(),
-        };
+        let dollars = |minor| Money { minor, currency: Currency::USD };
+        let euros = Money { minor: 1, currency: "EUR".parse().unwrap() };
         assert_eq!(dollars(1).checked_add(dollars(2)), Ok(dollars(3)));
-        assert!(matches!(
-            dollars(1).checked_add(euros),
-            Err(MoneyError::Mixed { .. })
-        ));
-        assert_eq!(
-            dollars(i64::MAX).checked_add(dollars(1)),
-            Err(MoneyError::Overflow)
-        );
+        assert!(matches!(dollars(1).checked_add(euros), Err(MoneyError::Mixed { .. })));
+        assert_eq!(dollars(i64::MAX).checked_add(dollars(1)), Err(MoneyError::Overflow));
     }
 
     #[test]

@@ -4,10 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveTime};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::Timestamp;
+use crate::text::as_text;
 
 /// Why a text is not a month.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,34 +109,11 @@ impl FromStr for Month {
             }
             Self::new(year.parse().ok()?, month.parse().ok()?)
         };
-        read().ok_or_else(|| MonthError {
-            found: text.chars().take(40).collect(),
-        })
+        read().ok_or_else(|| MonthError { found: text.chars().take(40).collect() })
     }
 }
 
-impl Serialize for Month {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Month {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Month {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Month".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" })
-    }
-}
+as_text!(Month, { "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" });
 
 #[cfg(test)]
 mod tests {
@@ -166,15 +142,7 @@ mod tests {
 
     #[test]
     fn refuses_other_spellings() {
-        for text in [
-            "2026-1",
-            "2026-13",
-            "26-10",
-            "2026/10",
-            "2026-00",
-            "+026-10",
-            "2026-10-01",
-        ] {
+        for text in ["2026-1", "2026-13", "26-10", "2026/10", "2026-00", "+026-10", "2026-10-01"] {
             assert!(text.parse::<Month>().is_err(), "{text}");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::text::as_text;
 
 /// The longest name that is taken, in bytes.
 const LONGEST_NAME: usize = 100;
@@ -45,9 +45,7 @@ fn shown(text: &str) -> String {
 /// Lower-case letters, digits and underscores, beginning with a letter.
 fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 macro_rules! names {
@@ -75,18 +73,7 @@ macro_rules! names {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
+        as_text!($name);
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
@@ -184,10 +171,9 @@ impl FromStr for JobPattern {
         }
         match text.strip_suffix("/*") {
             Some(domain) if is_word(domain) => Ok(Self::Domain(domain.to_owned())),
-            _ => text
-                .parse()
-                .map(Self::Exact)
-                .map_err(|_| NameError::Pattern { found: shown(text) }),
+            _ => {
+                text.parse().map(Self::Exact).map_err(|_| NameError::Pattern { found: shown(text) })
+            }
         }
     }
 }
@@ -201,9 +187,7 @@ mod tests {
         let name: JobName = "logs/process_log".parse().unwrap();
         assert_eq!(name.domain(), "logs");
         let long = format!("a/{}", "b".repeat(LONGEST_NAME));
-        for text in [
-            "", "logs", "logs/", "/x", "Logs/x", "logs/x/y", "logs/1x", "lögs/x", &long,
-        ] {
+        for text in ["", "logs", "logs/", "/x", "Logs/x", "logs/x/y", "logs/1x", "lögs/x", &long] {
             assert!(text.parse::<JobName>().is_err(), "{text}");
         }
     }

@@ -59,10 +59,7 @@ mod tests {
     #[test]
     fn prints_nothing_of_the_value() {
         let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(
-            format!("{secret} {secret:?} {secret:#?}"),
-            "[redacted] [redacted] [redacted]"
-        );
+        assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "[redacted] [redacted] [redacted]");
         assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -34,9 +34,8 @@ fn distance(left: &str, right: &str) -> usize {
     for i in 1..=left.len() {
         for j in 1..=right.len() {
             let cost = usize::from(left[i - 1] != right[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(rows[i][j - 1] + 1)
-                .min(rows[i - 1][j - 1] + cost);
+            let mut best =
+                (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
             let swapped =
                 i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
             if swapped {
@@ -54,11 +53,7 @@ mod tests {
 
     #[test]
     fn finds_slips_and_nothing_far_away() {
-        let jobs = [
-            "logs/process_log",
-            "usage/roll_up_usage",
-            "logs/discover_logs",
-        ];
+        let jobs = ["logs/process_log", "usage/roll_up_usage", "logs/discover_logs"];
         let check = |word, expected| assert_eq!(did_you_mean(word, jobs), expected, "{word}");
         check("logs/proces_log", Some("logs/process_log"));
         check("usage/rollup_usage", Some("usage/roll_up_usage"));

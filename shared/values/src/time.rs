@@ -4,9 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::text::as_text;
 use crate::{Month, Span};
 
 /// Microseconds in a second.
@@ -136,45 +135,18 @@ impl FromStr for Timestamp {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let error = || TimeError {
-            found: text.chars().take(60).collect(),
-        };
+        let error = || TimeError { found: text.chars().take(60).collect() };
         let at = match DateTime::parse_from_rfc3339(text) {
             Ok(at) => at.with_timezone(&Utc),
             Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%MZ")
                 .map_err(|_| error())?
                 .and_utc(),
         };
-        if (1..=9999).contains(&at.year()) {
-            Ok(Self::from_chrono(at))
-        } else {
-            Err(error())
-        }
+        if (1..=9999).contains(&at.year()) { Ok(Self::from_chrono(at)) } else { Err(error()) }
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Timestamp {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Timestamp".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "date-time" })
-    }
-}
+as_text!(Timestamp, { "type": "string", "format": "date-time" });
 
 #[cfg(test)]
 mod tests {
@@ -203,13 +175,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_instant() {
-        for text in [
-            "",
-            "yesterday",
-            "2026-13-01T00:00:00Z",
-            "2026-10-31",
-            "2026-10-31T23:59:00",
-        ] {
+        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-10-31", "2026-10-31T23:59:00"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use envelope::{Envelope, Proof, RawJson, SealedSection};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tasks::{AttemptDetail, TaskDetail, TaskSummary};
+use tasks::{AttemptDetail, TaskDetail, TaskState, TaskSummary};
 use values::TaskId;
 
 use super::time;
@@ -125,6 +125,9 @@ fn print(output: Output, shown: &Shown) {
     field("started", &time(summary.started_at));
     field("ended", &time(summary.finished_at));
     field("host", summary.host.as_deref().unwrap_or_default());
+    if summary.state != TaskState::Completed {
+        field("error", summary.error.as_deref().unwrap_or_default());
+    }
     field("labels", &summary.labels.join(", "));
     field("timeout", shown.timeout.as_deref().unwrap_or_default());
     field("proof", &shown.proof);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use database::{DbError, Query, Tx};
-use values::{LogFileId, Month, StreamId, Timestamp};
+use values::{LogFileId, Month, StreamId, Timestamp, UsageKind};
 
 use crate::reader::whole;
-use crate::{UsageKind, UsageRow, batch};
+use crate::{UsageRow, batch};
 
 /// What became of the usage rows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

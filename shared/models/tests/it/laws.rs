@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use models::transfer::{ImportOptions, Importer, LineReader};
-use models::{UsageKind, UsageRow, accounts, usage as sums};
+use models::{UsageRow, accounts, usage as sums};
 use proptest::prelude::*;
-use values::{Month, Timestamp};
+use values::{Month, Timestamp, UsageKind};
 
 use crate::support::{Store, account_id, month, now, stream_id};
 

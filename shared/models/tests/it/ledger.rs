@@ -2,7 +2,8 @@
 
 use database::{DbError, Query};
 use models::ledger::{self, Discovered, LedgerCounts, LogMarker, MAX_PROBLEM_BYTES};
-use models::{FileOutcome, LogState, UsageKind, UsageRow, usage as sums};
+use models::{FileOutcome, LogState, UsageRow, usage as sums};
+use values::UsageKind;
 
 use crate::support::{Store, at, file_id, month, now, stream_id, totals, usage};
 

@@ -2,7 +2,8 @@
 
 use models::roll_up::{RolledUp, roll_up};
 use models::usage::{account_month, accounts_of_month, month_total, project_month, stream_month};
-use models::{UsageKind, accounts, projects, streams};
+use models::{accounts, projects, streams};
+use values::UsageKind;
 
 use crate::support::{
     Store, account, account_id, month, now, project, project_id, stream, stream_id, usage,

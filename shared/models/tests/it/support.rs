@@ -2,10 +2,10 @@
 
 use database::{Db, DbError, Transaction};
 use models::{
-    Account, BillingProvider, FileOutcome, FileTotals, Project, Stream, UsageKind, UsageRow,
-    accounts, ledger, projects, streams,
+    Account, BillingProvider, FileOutcome, FileTotals, Project, Stream, UsageRow, accounts, ledger,
+    projects, streams,
 };
-use values::{AccountId, LogFileId, Month, ProjectId, StreamId, Timestamp};
+use values::{AccountId, LogFileId, Month, ProjectId, StreamId, Timestamp, UsageKind};
 
 /// A migrated database that is deleted with its folder.
 pub(crate) struct Store {

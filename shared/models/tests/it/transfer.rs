@@ -4,7 +4,8 @@ use database::Query;
 use models::transfer::{
     Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
 };
-use models::{ThrottledReason, UsageKind, accounts, projects, streams};
+use models::{ThrottledReason, accounts, projects, streams};
+use values::UsageKind;
 
 use crate::support::{Store, account, account_id, at, now, project, stream, stream_id, usage};
 
