@@ -246,12 +246,14 @@ fn next(out: Output, path: &Path) {
     out.line(&format!("  cd {}", path.display()));
     for (command, what) in [
         ("tasks list", "what ran"),
+        ("tasks rejections", "what was refused"),
         ("jobs show logs/process_log", "what a job expects"),
         ("export usage", "usage as JSON Lines"),
-        ("enqueue monitoring/report_environment --wait", "ask for work"),
+        ("enqueue monitoring/report_environment", "ask for work"),
+        ("work --until-empty", "do it"),
         ("work --listen 127.0.0.1:9100", "a worker with schedules and metrics"),
     ] {
-        out.line(&format!("  {program} {command:<46} # {what}"));
+        out.line(&format!("  {program} {command:<38} # {what}"));
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
         Keys::Show => show(invocation, &opened()?.file),
         Keys::Make(make) => change::make(invocation, opened()?, make),
         Keys::Add { source, public, id } => {
-            change::add(invocation, opened()?, &source, &public, &id)
+            change::add(invocation, opened()?, &source, &public, id)
         }
         Keys::Rotate(rotate) => change::rotate(invocation, opened()?, rotate),
         Keys::Revoke { id } => change::revoke(invocation, opened()?, &id).await,

@@ -11,7 +11,7 @@ const REPORT: &str = "monitoring/report_environment";
 #[test]
 fn a_made_key_lets_a_source_ask() {
     let shell = Shell::new();
-    let made = shell.ok(&["keys", "make", "--source", "api", "--ed25519", "--out", "api.json"]);
+    let said = shell.ok(&["keys", "make", "--source", "api", "--ed25519", "--out", "api.json"]);
     let file: Value = serde_json::from_str(&shell.read("api.json")).unwrap();
     let mode = std::fs::metadata(shell.path("api.json")).unwrap().permissions().mode() & 0o777;
     assert_eq!(
@@ -25,7 +25,7 @@ fn a_made_key_lets_a_source_ask() {
     let row = format!("{{ id = \"api-1\", public_key = {} }}", file["public"]);
     assert!(listed.contains(&row), "{row} in {listed}");
     let secret = file["secret"].as_str().unwrap();
-    for text in [&made, &listed, &shell.json(&["keys", "show"]).to_string()] {
+    for text in [&said, &listed, &shell.json(&["keys", "show"]).to_string()] {
         assert!(!text.contains(secret), "{text}");
     }
     let printed = shell.ok(&["keys", "make", "--source", "dashboard", "--print-secret"]);
@@ -107,6 +107,8 @@ fn a_key_of_the_manifest_is_withdrawn_there() {
     );
     let shell = Shell::with_manifest(&row);
     assert!(shell.ok(&["keys", "show"]).contains("in use, in worker.toml"));
+    let taken = ["keys", "make", "--source", "api", "--id", "host"];
+    shell.run(&taken).fails(64, &["worker.toml has a key with the id `host`"]);
     shell.run(&["keys", "revoke", "host"]).fails(78, &["remove its row there"]);
     let public = file["public"].as_str().unwrap();
     keys.ok(&["keys", "add", "--source", "api", "--public", public, "--id", "theirs"]);

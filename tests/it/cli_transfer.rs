@@ -52,8 +52,8 @@ fn bad_lines_are_named_and_undo_all_unless_told_otherwise() {
     let mut noise = ACCOUNT.as_bytes().to_vec();
     noise.extend_from_slice(b"\n\xff\xfe\n");
     noise.extend(vec![b'x'; 3 << 20]);
-    let noisy = shell.pipe(&["import", "-", "--keep-going"], &noise);
-    noisy.fails(65, &["line 2: ", "line 3: "]);
+    let ran = shell.pipe(&["import", "-", "--keep-going"], &noise);
+    ran.fails(65, &["line 2: ", "line 3: "]);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use edge_logs::sample::FileKind;
 use job::JobError;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use testkit::Cut;
 
-use crate::harness::{Cut, Harness};
+use crate::harness::Harness;
 use crate::logs::{NAMES, gzip, sample};
 
 const JOB: &str = "logs/process_log";
@@ -16,7 +17,7 @@ fn file(source: &str, key: &str) -> Value {
 
 /// Runs a file that must not be stored; returns whether it is retried, and the error.
 async fn refusal(harness: &Harness, source: &str, key: &str) -> (bool, String) {
-    let error = harness.run(JOB, file(source, key)).await.unwrap_err();
+    let error = harness.run_json(JOB, &file(source, key)).await.unwrap_err();
     assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, 0);
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 0);
     match &error {
@@ -46,7 +47,7 @@ async fn gzip_cut_off_anywhere_is_retried_and_then_read() {
         assert_eq!(ledger_error(&harness).await, Some(error));
     }
     harness.put("cdn", "a.gz", &body);
-    let done = harness.run(JOB, file("cdn", "a.gz")).await.unwrap();
+    let done = harness.run_json(JOB, &file("cdn", "a.gz")).await.unwrap();
     assert_eq!(done.result["bytes"], log.bytes);
     assert_eq!(ledger_error(&harness).await, None);
 }
@@ -98,7 +99,7 @@ async fn files_beyond_either_limit_are_refused() {
     let header = b"#Fields: date time sc-bytes cs-uri-stem\n";
     let text = [header.as_slice(), &vec![b'\n'; 100_000 - header.len()]].concat();
     harness.put("cdn", "full.gz", &gzip(&text));
-    let done = harness.run(JOB, file("cdn", "full.gz")).await.unwrap();
+    let done = harness.run_json(JOB, &file("cdn", "full.gz")).await.unwrap();
     assert_eq!(done.result["inflatedBytes"], 100_000);
 }
 
@@ -152,8 +153,8 @@ proptest! {
             let harness = Harness::new().await;
             let (source, key) = source;
             harness.put(source, key, &body);
-            match harness.attempt(JOB, &file(source, key), Cut::Never).await.unwrap() {
-                Ok(outcome) => drop(harness.settle(outcome).await),
+            match harness.attempt_json(JOB, &file(source, key), Cut::Never).await.unwrap() {
+                Ok(outcome) => drop(harness.settle(outcome).await.unwrap()),
                 Err(JobError::Cancelled) => panic!("nobody cancelled it"),
                 Err(error) => assert!(!error.chain().is_empty()),
             }

@@ -60,7 +60,7 @@ async fn check(harness: &Harness, case: &Value) {
     prepare_ledger(harness, source, key, case["ledgerBefore"].as_str()).await;
 
     for offered in 0..case["timesOffered"].as_u64().unwrap_or(1) {
-        let done = harness.run(JOB, file.clone()).await.unwrap();
+        let done = harness.run_json(JOB, &file.clone()).await.unwrap();
         let is_skipped = case["expect"]["fileStatus"] == "skipped_already_parsed" || offered > 0;
         assert_eq!(
             done.result.get("skipped") == Some(&json!("already_complete")),
@@ -68,7 +68,7 @@ async fn check(harness: &Harness, case: &Value) {
             "{id}"
         );
     }
-    harness.run("usage/roll_up_usage", json!({})).await.unwrap();
+    harness.run_json("usage/roll_up_usage", &json!({})).await.unwrap();
     check_ledger(harness, case).await;
     check_totals(harness, case).await;
 }

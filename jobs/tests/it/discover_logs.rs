@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use edge_logs::sample::FileKind;
 use serde_json::{Value, json};
+use testkit::Cut;
 
-use crate::harness::{Cut, Harness, payload_of};
+use crate::harness::{Harness, payload_of};
 use crate::logs::{NAMES, gzip, reserved, sample};
 
 const JOB: &str = "logs/discover_logs";
@@ -37,7 +38,7 @@ async fn all_four_kinds_of_logs_become_usage_of_accounts() {
         bytes += log.bytes;
     }
     harness.put("fml", "adn_1.log.gz", b"of a type that nobody reads");
-    let counts = harness.run_all(JOB, json!({})).await;
+    let counts = harness.run_all_json(JOB, &json!({})).await.unwrap();
     // One for all sources and one for each; the roll-up waits behind the files, so one is enough.
     assert_eq!(counts["logs/discover_logs"], 3);
     assert_eq!(counts["logs/process_log"], 4);
@@ -46,22 +47,22 @@ async fn all_four_kinds_of_logs_become_usage_of_accounts() {
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 4);
 
     // Everything is known now, and a new file is found.
-    assert_eq!(harness.run_all(JOB, json!({})).await.get("logs/process_log"), None);
+    assert_eq!(harness.run_all_json(JOB, &json!({})).await.unwrap().get("logs/process_log"), None);
     harness.put("cdn", "hls/new.gz", &gzip(&sample(FileKind::CloudFrontHls, 9, 10).text));
-    assert_eq!(harness.run_all(JOB, json!({})).await["logs/process_log"], 1);
+    assert_eq!(harness.run_all_json(JOB, &json!({})).await.unwrap()["logs/process_log"], 1);
 }
 
 #[tokio::test]
 async fn asks_for_each_source_and_for_each_file_once_at_a_time() {
     let harness = Harness::new().await;
-    let done = harness.run(JOB, json!({})).await.unwrap();
+    let done = harness.run_json(JOB, &json!({})).await.unwrap();
     assert_eq!(done.result, json!({ "logSources": ["cdn", "fml"] }));
     let payloads: Vec<Value> = done.follow_ups.iter().map(payload_of).collect();
     assert_eq!(payloads, [of("cdn"), of("fml")]);
 
     harness.put("cdn", "b.gz", b"");
     harness.put("cdn", "a/c.gz", b"");
-    let done = harness.run(JOB, of("cdn")).await.unwrap();
+    let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
     let payloads: Vec<Value> = done.follow_ups.iter().map(payload_of).collect();
     let expected = ["a/c.gz", "b.gz"].map(|key| json!({ "logSource": "cdn", "key": key }));
     assert_eq!(payloads, expected);
@@ -83,7 +84,7 @@ async fn a_long_listing_goes_on_in_a_follow_up() {
     }
     let mut found = Vec::new();
     for (files, more) in [(1_000, true), (1_000, true), (300, false)] {
-        let done = harness.run(JOB, of("cdn")).await.unwrap();
+        let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
         assert_eq!((&done.result["found"], &done.result["more"]), (&json!(files), &json!(more)));
         let (files, others): (Vec<_>, Vec<_>) =
             done.follow_ups.iter().partition(|task| task.job == "logs/process_log");
@@ -102,12 +103,12 @@ async fn a_long_listing_goes_on_in_a_follow_up() {
 async fn a_copied_file_is_found_however_old_it_says_it_is() {
     let harness = Harness::new().await;
     harness.put("cdn", "new.gz", b"");
-    harness.run(JOB, of("cdn")).await.unwrap();
+    harness.run_json(JOB, &of("cdn")).await.unwrap();
     harness.put("cdn", "old.gz", b"");
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let file = std::fs::File::options().write(true).open(harness.path("cdn", "old.gz")).unwrap();
     file.set_modified(long_ago).unwrap();
-    let done = harness.run(JOB, of("cdn")).await.unwrap();
+    let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
     let keys: Vec<Value> =
         done.follow_ups.iter().map(|task| payload_of(task)["key"].clone()).collect();
     assert_eq!(keys, ["new.gz", "old.gz"]);
@@ -119,17 +120,17 @@ async fn an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbe
         let harness = Harness::new().await;
         harness.put("cdn", "a.gz", b"x");
         pin_times(&harness);
-        harness.run(JOB, of("cdn")).await.unwrap();
+        harness.run_json(JOB, &of("cdn")).await.unwrap();
         harness.state().await
     };
     let harness = Harness::new().await;
     harness.put("cdn", "a.gz", b"x");
     pin_times(&harness);
     let before = harness.state().await;
-    drop(harness.attempt(JOB, &of("cdn"), Cut::Never).await.unwrap().unwrap());
+    drop(harness.attempt_json(JOB, &of("cdn"), Cut::Never).await.unwrap().unwrap());
     assert_eq!(harness.state().await, before);
     for _ in 0..2 {
-        let done = harness.run(JOB, of("cdn")).await.unwrap();
+        let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
         assert_eq!(done.follow_ups.len(), 1);
         assert_eq!(harness.state().await, undisturbed);
     }
@@ -145,15 +146,15 @@ async fn a_source_that_is_not_there_fails_alone() {
     let harness = Harness::new().await;
     std::fs::remove_dir(harness.path("cdn", "")).unwrap();
     harness.put("fml", "fms_1.gz", b"");
-    let done = harness.run(JOB, json!({})).await.unwrap();
+    let done = harness.run_json(JOB, &json!({})).await.unwrap();
     let mut found = 0;
     for task in &done.follow_ups {
-        match harness.run(JOB, payload_of(task)).await {
+        match harness.run_json(JOB, &payload_of(task)).await {
             Ok(done) => found += done.follow_ups.len(),
             Err(error) => assert!(error.chain().contains("does not exist"), "{error}"),
         }
     }
     assert_eq!(found, 1);
-    let error = harness.run(JOB, of("fmll")).await.unwrap_err().chain();
+    let error = harness.run_json(JOB, &of("fmll")).await.unwrap_err().chain();
     assert_eq!(error, "there is no log source `fmll`; did you mean `fml`?");
 }

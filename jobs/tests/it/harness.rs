@@ -1,72 +1,30 @@
-//! Runs a job inline, through its real struct, on a database of its own.
+//! A workbench with all jobs on it, and what their tests have in common.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use database::{Db, Query};
-use job::{
-    Context, ContextParts, EFFECTS, Effects, Facts, FollowUp, JobError, Outcome, OutcomeParts,
-    ProgressSink, Registry, RegistryBuilder, Services,
-};
-use manifest::Manifest;
+use database::Query;
+use job::FollowUp;
 use models::{Account, BillingProvider, Project, Stream, accounts, projects, streams};
-use scheduling::Scope;
 use serde_json::Value;
-use tasks::{Progress, SqliteStore, TaskStore};
-use tokio_util::sync::CancellationToken;
-use values::{AccountId, Clock, ProjectId, Secret, Source, StreamId, TaskId, Timestamp};
+use testkit::{NOW, Workbench};
+use values::{AccountId, ProjectId, StreamId, Timestamp};
 
-/// Follow-ups that one test works off at the most.
-const FOLLOW_UPS_MAX: usize = 20_000;
+/// A workbench whose folder has one for each of two log sources.
+pub(crate) struct Harness(Workbench);
 
-/// The instant at which every test runs.
-pub(crate) const NOW: &str = "2026-11-01T12:00:00Z";
+impl Deref for Harness {
+    type Target = Workbench;
 
-/// A clock that stands where a test sets it; at first at [`NOW`].
-#[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
-
-impl TestClock {
-    /// Sets the clock.
-    pub(crate) fn set(&self, at: Timestamp) {
-        self.0.store(at.as_micros(), Ordering::Relaxed);
+    fn deref(&self) -> &Workbench {
+        &self.0
     }
 }
 
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+impl DerefMut for Harness {
+    fn deref_mut(&mut self) -> &mut Workbench {
+        &mut self.0
     }
-}
-
-/// A database, a registry and a folder for logs, deleted at the end.
-pub(crate) struct Harness {
-    pub(crate) db: Db,
-    pub(crate) tasks: Arc<dyn TaskStore>,
-    pub(crate) clock: Arc<TestClock>,
-    registry: Registry,
-    folder: tempfile::TempDir,
-    sections: BTreeMap<String, Secret<String>>,
-}
-
-/// What stops an attempt, and when.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cut {
-    /// Nothing.
-    Never,
-    /// The process dies at the n-th report of progress.
-    DiesAt(usize),
-    /// The attempt is cancelled at the n-th report of progress.
-    CancelledAt(usize),
-}
-
-/// A settled task.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) result: Value,
-    pub(crate) follow_ups: Vec<FollowUp>,
 }
 
 impl Harness {
@@ -86,52 +44,17 @@ impl Harness {
 
     /// A harness with these lines in worker.toml beside a row per job.
     pub(crate) async fn with(lines: impl FnOnce(&Path) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let bench = Workbench::in_folder(contract::contract(), jobs::register, lines).await;
         for name in ["cdn", "fml"] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::create_dir(bench.folder().join(name)).unwrap();
         }
-        let known: Vec<&str> =
-            contract::contract().jobs().iter().map(|descriptor| descriptor.job.as_str()).collect();
-        let lines = lines(folder.path());
-        let mut text = String::new();
-        for job in known.iter().filter(|job| !lines.contains(&format!("[jobs.\"{job}\"]"))) {
-            text.extend(["[jobs.\"", job, "\"]\n"]);
-        }
-        let manifest = Manifest::parse(&(text + &lines), &known).unwrap();
-        let clock = Arc::new(TestClock(AtomicI64::new(now().as_micros())));
-        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let db = Db::open_sqlite(&folder.path().join("main.db")).await.unwrap();
-        models::SCHEMA.migrate(&db, now()).await.unwrap();
-        EFFECTS.migrate(&db, now()).await.unwrap();
-        let tasks: Arc<dyn TaskStore> =
-            Arc::new(SqliteStore::open(db.clone(), Arc::clone(&shared)).await.unwrap());
-        let services = Services {
-            db: db.clone(),
-            tasks: Arc::clone(&tasks),
-            manifest: Arc::new(manifest),
-            clock: shared,
-            facts: Arc::new(Facts {
-                version: "0.0.0".to_owned(),
-                worker: "Harness".to_owned(),
-                settings: vec![("PORT".to_owned(), "8080".to_owned())],
-                ..Facts::default()
-            }),
-        };
-        let mut builder = RegistryBuilder::new(&services);
-        jobs::register(&mut builder);
-        let registry = builder.build(contract::contract()).unwrap();
-        Self { db, tasks, clock, registry, folder, sections: BTreeMap::new() }
-    }
-
-    /// Gives every attempt a section of configuration.
-    #[cfg(feature = "s3")]
-    pub(crate) fn configure(&mut self, section: &str, value: &Value) {
-        self.sections.insert(section.to_owned(), Secret::new(value.to_string()));
+        models::SCHEMA.migrate(&bench.db, now()).await.unwrap();
+        Self(bench)
     }
 
     /// The path of a log file.
     pub(crate) fn path(&self, source: &str, key: &str) -> PathBuf {
-        self.folder.path().join(source).join(key)
+        self.folder().join(source).join(key)
     }
 
     /// Writes a log file.
@@ -196,89 +119,6 @@ impl Harness {
         work.commit().await.unwrap();
     }
 
-    /// Runs one attempt and keeps its outcome from being settled; `None` if it died.
-    pub(crate) async fn attempt(
-        &self,
-        job: &str,
-        payload: &Value,
-        cut: Cut,
-    ) -> Option<Result<Outcome, JobError>> {
-        let cancellation = CancellationToken::new();
-        let death = CancellationToken::new();
-        let (token, knell) = (cancellation.clone(), death.clone());
-        let reports = AtomicUsize::new(0);
-        let progress: ProgressSink = Arc::new(move |_: Progress| {
-            let number = reports.fetch_add(1, Ordering::Relaxed) + 1;
-            match cut {
-                Cut::DiesAt(at) if number == at => knell.cancel(),
-                Cut::CancelledAt(at) if number == at => token.cancel(),
-                Cut::Never | Cut::DiesAt(_) | Cut::CancelledAt(_) => (),
-            }
-        });
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let task_id = TaskId::from_bytes([9; 16]);
-        let cx = Context::new(ContextParts {
-            task_id,
-            job: job.parse().unwrap(),
-            source: "main_worker".parse::<Source>().unwrap(),
-            attempt: 1,
-            max_attempts: 3,
-            clock: Arc::clone(&clock),
-            cancellation,
-            progress,
-            effects: Effects::new(self.db.clone(), clock, task_id),
-        });
-        let job = self.registry.get(job).expect("a registered job");
-        let mut sections = self.sections.clone();
-        let declared = job.descriptor().sections;
-        sections.retain(|name, _| declared.iter().any(|section| section.name == name));
-        let payload = payload.to_string();
-        tokio::select! {
-            biased;
-            () = death.cancelled() => None,
-            ended = job.run(&cx, &payload, sections) => Some(ended),
-        }
-    }
-
-    /// Stores an outcome as settlement does.
-    pub(crate) async fn settle(&self, outcome: Outcome) -> Done {
-        let OutcomeParts::Completed { result, write, follow_ups } = outcome.into_parts() else {
-            panic!("no job of this crate snoozes");
-        };
-        if let Some(write) = write {
-            let mut transaction = self.db.begin().await.unwrap();
-            write(&mut transaction.tx()).await.unwrap();
-            transaction.commit().await.unwrap();
-        }
-        let result = serde_json::from_str(result.unwrap().as_str()).unwrap();
-        Done { result, follow_ups: follow_ups.unwrap() }
-    }
-
-    /// Runs and settles one task.
-    pub(crate) async fn run(&self, job: &str, payload: Value) -> Result<Done, JobError> {
-        let outcome = self.attempt(job, &payload, Cut::Never).await.expect("nothing cuts it")?;
-        Ok(self.settle(outcome).await)
-    }
-
-    /// Runs a task and all that follows from it, oldest first; returns how often each job ran.
-    pub(crate) async fn run_all(&self, job: &str, payload: Value) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        let mut waiting = VecDeque::from([(job.to_owned(), payload, None)]);
-        for _ in 0..FOLLOW_UPS_MAX {
-            let Some((job, payload, _)) = waiting.pop_front() else { return counts };
-            let done = self.run(&job, payload).await.unwrap();
-            *counts.entry(job).or_default() += 1;
-            for follow_up in done.follow_ups {
-                let key = unique_key(&follow_up);
-                if key.is_none() || waiting.iter().all(|(_, _, other)| *other != key) {
-                    let payload = payload_of(&follow_up);
-                    waiting.push_back((follow_up.job.to_owned(), payload, key));
-                }
-            }
-        }
-        panic!("the follow-ups do not end");
-    }
-
     /// All rows that jobs write, as text, without what differs from attempt to attempt.
     pub(crate) async fn state(&self) -> String {
         let mut state = String::new();
@@ -323,16 +163,6 @@ impl Harness {
 /// The payload that a follow-up carries.
 pub(crate) fn payload_of(follow_up: &FollowUp) -> Value {
     serde_json::from_str(follow_up.payload.as_str()).unwrap()
-}
-
-/// What makes two follow-ups the same.
-fn unique_key(follow_up: &FollowUp) -> Option<String> {
-    let what = match &follow_up.options.unique.as_ref()?.scope {
-        Scope::Job | Scope::Source => String::new(),
-        Scope::Payload => follow_up.payload.as_str().to_owned(),
-        Scope::Key(text) => text.clone(),
-    };
-    Some(format!("{} {what}", follow_up.job))
 }
 
 pub(crate) fn now() -> Timestamp {

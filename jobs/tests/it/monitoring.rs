@@ -5,8 +5,9 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tasks::{NewTask, TaskFilter, TaskState};
 use values::{Span, TaskId};
+use testkit::{Cut, NOW};
 
-use crate::harness::{Cut, Harness, NOW, now};
+use crate::harness::{Harness, now};
 
 #[tokio::test]
 async fn reports_what_it_sees_and_returns_the_echo() {
@@ -14,7 +15,7 @@ async fn reports_what_it_sees_and_returns_the_echo() {
     let before = harness.state().await;
     let job = "monitoring/report_environment";
     let echo = json!({ "any": [1, null, "ü"] });
-    let done = harness.run(job, json!({ "echo": echo })).await.unwrap();
+    let done = harness.run_json(job, &json!({ "echo": echo })).await.unwrap();
     let engine = done.result["database"]["engine"].as_str().unwrap().to_owned();
     assert!(engine.starts_with("SQLite 3."), "{engine}");
     let expected = json!({
@@ -29,8 +30,8 @@ async fn reports_what_it_sees_and_returns_the_echo() {
     assert!(done.follow_ups.is_empty());
 
     // A second attempt reports the same and changes nothing.
-    drop(harness.attempt(job, &json!({}), Cut::Never).await.unwrap().unwrap());
-    let again = harness.run(job, json!({})).await.unwrap();
+    drop(harness.attempt_json(job, &json!({}), Cut::Never).await.unwrap().unwrap());
+    let again = harness.run_json(job, &json!({})).await.unwrap();
     assert_eq!(again.result.get("echo"), None);
     assert_eq!(again.result["database"], expected["database"]);
     assert_eq!(harness.state().await, before);
@@ -40,7 +41,7 @@ async fn reports_what_it_sees_and_returns_the_echo() {
 async fn reports_a_database_that_is_gone() {
     let harness = Harness::new().await;
     std::fs::remove_file(harness.path("", "main.db")).unwrap();
-    let done = harness.run("monitoring/report_environment", json!({})).await.unwrap();
+    let done = harness.run_json("monitoring/report_environment", &json!({})).await.unwrap();
     let database = &done.result["database"];
     assert_eq!(database["isReachable"], false);
     assert!(database["error"].as_str().unwrap().contains("deleted or replaced"), "{database}");
@@ -60,8 +61,8 @@ async fn prunes_finished_tasks_beyond_retention_and_nothing_else() {
     enqueue(&harness, 3).await;
     harness.customer(1, &["alpha"]).await;
     assert_eq!(listed(&harness).await, 600 + 7 + 11 + 5 + 3);
-    drop(harness.attempt("monitoring/prune_history", &json!({}), Cut::Never).await);
-    let done = harness.run("monitoring/prune_history", json!({})).await.unwrap();
+    drop(harness.attempt_json("monitoring/prune_history", &json!({}), Cut::Never).await);
+    let done = harness.run_json("monitoring/prune_history", &json!({})).await.unwrap();
     assert_eq!(done.result, json!({ "deleted": 0, "more": false }), "the first attempt did it");
     assert_eq!(listed(&harness).await, 11 + 5 + 3);
     assert_eq!(harness.number("SELECT count(*) FROM stream").await, 1);

@@ -3,8 +3,9 @@
 use edge_logs::sample::FileKind;
 use job::JobError;
 use serde_json::{Value, json};
+use testkit::Cut;
 
-use crate::harness::{Cut, Harness};
+use crate::harness::Harness;
 use crate::logs::{NAMES, gzip, sample};
 
 const JOB: &str = "logs/process_log";
@@ -28,7 +29,7 @@ async fn a_file_becomes_usage_of_accounts() {
     let log = sample(FileKind::CloudFrontHls, 1, 500);
     for (key, body) in [("a.gz", gzip(&log.text)), ("b.log", log.text.clone())] {
         harness.put("cdn", key, &body);
-        let done = harness.run(JOB, file(key)).await.unwrap();
+        let done = harness.run_json(JOB, &file(key)).await.unwrap();
         assert_eq!(done.result["lines"], 502);
         assert_eq!(done.result["counted"], 500);
         assert_eq!(done.result["skipped"], 2);
@@ -41,7 +42,7 @@ async fn a_file_becomes_usage_of_accounts() {
         let jobs: Vec<&str> = done.follow_ups.iter().map(|task| task.job).collect();
         assert_eq!(jobs, ["usage/roll_up_usage"]);
     }
-    harness.run("usage/roll_up_usage", json!({})).await.unwrap();
+    harness.run_json("usage/roll_up_usage", &json!({})).await.unwrap();
     assert_eq!(harness.billed_bytes().await, 2 * log.bytes);
 }
 
@@ -51,7 +52,7 @@ async fn members_of_one_gzip_file_are_one_log() {
     let log = sample(FileKind::CloudFrontHls, 2, 300);
     let (front, back) = log.text.split_at(log.text.len() / 3);
     harness.put("cdn", "a.gz", &[gzip(front), gzip(back), gzip(b"")].concat());
-    let done = harness.run(JOB, file("a.gz")).await.unwrap();
+    let done = harness.run_json(JOB, &file("a.gz")).await.unwrap();
     assert_eq!(done.result["bytes"], log.bytes);
 }
 
@@ -59,10 +60,10 @@ async fn members_of_one_gzip_file_are_one_log() {
 async fn a_complete_file_is_not_opened_again() {
     let harness = harness().await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
-    harness.run(JOB, file("a.gz")).await.unwrap();
+    harness.run_json(JOB, &file("a.gz")).await.unwrap();
     let state = harness.state().await;
     std::fs::remove_file(harness.path("cdn", "a.gz")).unwrap();
-    let done = harness.run(JOB, file("a.gz")).await.unwrap();
+    let done = harness.run_json(JOB, &file("a.gz")).await.unwrap();
     assert_eq!(done.result, json!({ "skipped": "already_complete" }));
     assert!(done.follow_ups.is_empty());
     assert_eq!(harness.state().await, state);
@@ -74,7 +75,7 @@ async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_lea
     let undisturbed = {
         let harness = harness().await;
         harness.put("cdn", "a.log", &log.text);
-        harness.run(JOB, file("a.log")).await.unwrap();
+        harness.run_json(JOB, &file("a.log")).await.unwrap();
         harness.state().await
     };
     assert!(undisturbed.contains("complete"));
@@ -84,11 +85,11 @@ async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_lea
     let mut pieces = 0;
     // The process dies, or the attempt is cancelled, behind each piece of the body.
     for at in 1.. {
-        if harness.attempt(JOB, &file("a.log"), Cut::DiesAt(at)).await.is_some() {
+        if harness.attempt_json(JOB, &file("a.log"), Cut::DiesAt(at)).await.is_some() {
             break;
         }
         check_nothing_stored(&harness).await;
-        let ended = harness.attempt(JOB, &file("a.log"), Cut::CancelledAt(at)).await;
+        let ended = harness.attempt_json(JOB, &file("a.log"), Cut::CancelledAt(at)).await;
         assert!(matches!(ended, Some(Err(JobError::Cancelled))), "{ended:?}");
         check_nothing_stored(&harness).await;
         pieces = at;
@@ -96,20 +97,20 @@ async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_lea
     assert!(pieces >= 4, "{pieces} pieces are too few to be cut between");
 
     // Everything is read, and the process dies before it settles.
-    let outcome = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    let outcome = harness.attempt_json(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
     drop(outcome);
     check_nothing_stored(&harness).await;
 
     // Two attempts at once: a worker that was thought dead settles after another.
-    let first = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
-    let second = harness.attempt(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
-    harness.settle(first).await;
+    let first = harness.attempt_json(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    let second = harness.attempt_json(JOB, &file("a.log"), Cut::Never).await.unwrap().unwrap();
+    harness.settle(first).await.unwrap();
     assert_eq!(harness.state().await, undisturbed);
-    harness.settle(second).await;
+    harness.settle(second).await.unwrap();
     assert_eq!(harness.state().await, undisturbed);
 
     // The same task once more.
-    harness.run(JOB, file("a.log")).await.unwrap();
+    harness.run_json(JOB, &file("a.log")).await.unwrap();
     assert_eq!(harness.state().await, undisturbed);
 }
 
@@ -124,7 +125,7 @@ async fn check_nothing_stored(harness: &Harness) {
 async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated() {
     let harness = harness().await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
-    let outcome = harness.attempt(JOB, &file("a.gz"), Cut::Never).await.unwrap().unwrap();
+    let outcome = harness.attempt_json(JOB, &file("a.gz"), Cut::Never).await.unwrap().unwrap();
     let job::OutcomeParts::Completed { write: Some(write), .. } = outcome.into_parts() else {
         panic!("a file is written in the settling transaction");
     };
@@ -132,6 +133,6 @@ async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated() {
     write(&mut transaction.tx()).await.unwrap();
     transaction.rollback().await.unwrap();
     check_nothing_stored(&harness).await;
-    harness.run(JOB, file("a.gz")).await.unwrap();
+    harness.run_json(JOB, &file("a.gz")).await.unwrap();
     assert!(harness.number("SELECT sum(bytes) FROM usage_hour").await > 0);
 }

@@ -2,8 +2,9 @@
 
 use edge_logs::sample::FileKind;
 use serde_json::json;
+use testkit::Cut;
 
-use crate::harness::{Cut, Harness, now};
+use crate::harness::{Harness, now};
 use crate::logs::{NAMES, gzip, sample};
 
 const JOB: &str = "usage/roll_up_usage";
@@ -14,21 +15,21 @@ async fn harness_with_usage() -> (Harness, i64) {
     let log = sample(FileKind::CloudFrontHls, 1, 400);
     harness.put("cdn", "a.gz", &gzip(&log.text));
     let file = json!({ "logSource": "cdn", "key": "a.gz" });
-    harness.run("logs/process_log", file).await.unwrap();
+    harness.run_json("logs/process_log", &file).await.unwrap();
     (harness, log.bytes)
 }
 
 #[tokio::test]
 async fn sums_each_month_and_only_the_month_asked_for() {
     let (harness, bytes) = harness_with_usage().await;
-    let done = harness.run(JOB, json!({ "month": "2026-10" })).await.unwrap();
+    let done = harness.run_json(JOB, &json!({ "month": "2026-10" })).await.unwrap();
     assert_eq!(
         done.result,
         json!({ "accountMonths": 1, "unassigned": 0, "batches": 1, "more": false })
     );
     let october = harness.billed_bytes().await;
     assert!(october > 0 && october < bytes, "the sample reaches into November");
-    let done = harness.run(JOB, json!({})).await.unwrap();
+    let done = harness.run_json(JOB, &json!({})).await.unwrap();
     assert_eq!(done.result["accountMonths"], 1);
     assert_eq!(harness.billed_bytes().await, bytes);
     assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 0);
@@ -37,7 +38,7 @@ async fn sums_each_month_and_only_the_month_asked_for() {
 #[tokio::test]
 async fn an_attempt_repeated_after_any_cut_leaves_what_an_undisturbed_one_leaves() {
     let (harness, _) = harness_with_usage().await;
-    harness.run(JOB, json!({})).await.unwrap();
+    harness.run_json(JOB, &json!({})).await.unwrap();
     let undisturbed = harness.state().await;
 
     let (harness, _) = harness_with_usage().await;
@@ -46,9 +47,9 @@ async fn an_attempt_repeated_after_any_cut_leaves_what_an_undisturbed_one_leaves
     let done = models::roll_up::roll_up(&mut first.tx(), None, 1, now()).await.unwrap();
     first.commit().await.unwrap();
     assert!(done.more);
-    drop(harness.attempt(JOB, &json!({}), Cut::Never).await.unwrap().unwrap());
+    drop(harness.attempt_json(JOB, &json!({}), Cut::Never).await.unwrap().unwrap());
     for _ in 0..2 {
-        harness.run(JOB, json!({})).await.unwrap();
+        harness.run_json(JOB, &json!({})).await.unwrap();
         assert_eq!(harness.state().await, undisturbed);
     }
 }
@@ -56,13 +57,13 @@ async fn an_attempt_repeated_after_any_cut_leaves_what_an_undisturbed_one_leaves
 #[tokio::test]
 async fn what_changes_before_it_settles_is_summed_as_it_settles() {
     let (harness, bytes) = harness_with_usage().await;
-    let outcome = harness.attempt(JOB, &json!({}), Cut::Never).await.unwrap().unwrap();
+    let outcome = harness.attempt_json(JOB, &json!({}), Cut::Never).await.unwrap().unwrap();
     // A file completes now; its follow-up would find this roll-up still running.
     let log = sample(FileKind::CloudFrontHls, 2, 100);
     harness.put("cdn", "b.gz", &gzip(&log.text));
     let file = json!({ "logSource": "cdn", "key": "b.gz" });
-    harness.run("logs/process_log", file).await.unwrap();
-    let done = harness.settle(outcome).await;
+    harness.run_json("logs/process_log", &file).await.unwrap();
+    let done = harness.settle(outcome).await.unwrap();
     assert!(done.follow_ups.is_empty());
     assert_eq!(harness.billed_bytes().await, bytes + log.bytes);
     assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 0);

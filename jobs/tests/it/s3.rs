@@ -61,10 +61,10 @@ async fn a_bucket_of_logs_becomes_usage_of_accounts() {
         bucket.put(&key, Bytes::from(gzip(&log.text))).await.unwrap();
         bytes += log.bytes;
     }
-    let counts = harness.run_all(DISCOVER, json!({})).await;
+    let counts = harness.run_all_json(DISCOVER, &json!({})).await.unwrap();
     assert_eq!((counts[DISCOVER], counts[PROCESS]), (2, 5));
     assert_eq!(harness.billed_bytes().await, bytes);
-    assert_eq!(harness.run_all(DISCOVER, json!({})).await.get(PROCESS), None);
+    assert_eq!(harness.run_all_json(DISCOVER, &json!({})).await.unwrap().get(PROCESS), None);
 
     // What was written long before the newest object of the last listing is known.
     let found = async |hours: i64| {
@@ -72,7 +72,7 @@ async fn a_bucket_of_logs_becomes_usage_of_accounts() {
         let newest = bucket.head("late.gz").await.unwrap().modified_at.as_micros();
         let ahead = hours * 3_600_000_000;
         harness.db.execute(sql.bind(newest).bind(ahead)).await.unwrap();
-        harness.run(DISCOVER, json!({ "logSource": "cdn" })).await.unwrap().follow_ups.len()
+        harness.run_json(DISCOVER, &json!({ "logSource": "cdn" })).await.unwrap().follow_ups.len()
     };
     bucket.put("late.gz", Bytes::from_static(b"")).await.unwrap();
     assert_eq!(found(47).await, 1);
@@ -92,12 +92,12 @@ async fn a_body_that_breaks_off_anywhere_is_retried_and_then_read() {
         bucket.put(key, Bytes::from(body)).await.unwrap();
         for cut in [2_000, len / 4, len / 2, len - 1] {
             proxy.cut_after(cut);
-            let error = harness.run(PROCESS, file(key)).await.unwrap_err();
+            let error = harness.run_json(PROCESS, &file(key)).await.unwrap_err();
             assert!(matches!(error, JobError::Retryable { .. }), "{error:?}");
             assert!(error.chain().contains("broke off"), "cut after {cut}: {error}");
             assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, 0);
         }
-        let done = harness.run(PROCESS, file(key)).await.unwrap();
+        let done = harness.run_json(PROCESS, &file(key)).await.unwrap();
         assert_eq!(done.result["bytes"], log.bytes);
         let clear = database::Query::new("DELETE FROM usage_hour");
         harness.db.execute(clear).await.unwrap();
@@ -116,9 +116,9 @@ async fn an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person() {
     let mut harness = harness(&server, &proxy.http()).await;
 
     proxy.cut().await;
-    let asked = harness.run(DISCOVER, json!({})).await.unwrap();
+    let asked = harness.run_json(DISCOVER, &json!({})).await.unwrap();
     for (job, payload) in [(DISCOVER, payload_of(&asked.follow_ups[0])), (PROCESS, file("a.gz"))] {
-        let error = harness.run(job, payload).await.unwrap_err();
+        let error = harness.run_json(job, &payload).await.unwrap_err();
         assert!(matches!(error, JobError::Retryable { .. }), "{error:?}");
         assert!(error.chain().contains("s3://edge-logs/cf cannot be reached"), "{error}");
     }
@@ -126,7 +126,7 @@ async fn an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person() {
 
     harness.configure("objectStorage", &keys(&server, "canary-canary-canary"));
     for (job, payload) in [(DISCOVER, json!({ "logSource": "cdn" })), (PROCESS, file("a.gz"))] {
-        let error = harness.run(job, payload).await.unwrap_err();
+        let error = harness.run_json(job, &payload).await.unwrap_err();
         assert!(matches!(error, JobError::Permanent(_)), "{error:?}");
         let text = format!("{} {error:?}", error.chain());
         assert!(text.contains("refuses access") && !text.contains("canary"), "{text}");

@@ -10,7 +10,7 @@ const SHIPPED: &str = include_str!("../../../worker.toml");
 #[tokio::test]
 async fn every_job_has_a_row_with_settings_that_it_takes() {
     let harness = Harness::with(|_| SHIPPED.to_owned()).await;
-    let done = harness.run("logs/discover_logs", json!({})).await.unwrap();
+    let done = harness.run_json("logs/discover_logs", &json!({})).await.unwrap();
     assert_eq!(done.result, json!({ "logSources": [] }));
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use envelope::{Algorithm, KeyFileError};
+use manifest::Manifest;
 use serde_json::json;
 use tasks::{TaskFilter, TaskState, TaskSummary};
 use values::{Secret, Source};
@@ -23,9 +24,8 @@ const LISTED: usize = 20;
 const MAX_NUMBER: u32 = 10_000;
 
 pub(super) fn make(invocation: &Invocation, mut opened: Opened, make: Make) -> Result<Exit> {
-    check_source(invocation, &make.source)?;
     let algorithm = if make.ed25519 { Algorithm::Ed25519 } else { Algorithm::Mac };
-    let id = make.id.unwrap_or_else(|| free_id(&opened, make.source.as_str()));
+    let id = proof_id(invocation, &opened, &make.source, make.id)?;
     opened.file.add_proof_key(&make.source, algorithm, &id, opened.now).map_err(refused)?;
     let handed = handed_over(&opened, &id)?;
     if make.print_secret {
@@ -43,24 +43,26 @@ pub(super) fn add(
     mut opened: Opened,
     source: &Source,
     public: &str,
-    id: &str,
+    id: String,
 ) -> Result<Exit> {
-    check_source(invocation, source)?;
-    opened.file.add_public_key(source, public, id, opened.now).map_err(refused)?;
+    let id = proof_id(invocation, &opened, source, Some(id))?;
+    opened.file.add_public_key(source, public, &id, opened.now).map_err(refused)?;
     opened.home.write_keys(&opened.file)?;
-    told(invocation, "added", id, None);
+    told(invocation, "added", &id, None);
     Ok(Exit::Completed)
 }
 
 pub(super) fn rotate(invocation: &Invocation, mut opened: Opened, rotate: Rotate) -> Result<Exit> {
     let Some(source) = rotate.source else {
-        let id = rotate.id.unwrap_or_else(|| free_id(&opened, "sealing"));
+        let keys = opened.file.public_view().sealing;
+        let is_taken = |id: &str| keys.iter().any(|key| key.id == id);
+        let id = rotate.id.unwrap_or_else(|| free_id("sealing", is_taken));
         opened.file.rotate_sealing(&id, opened.now).map_err(refused)?;
         opened.home.write_keys(&opened.file)?;
         told(invocation, "made", &id, None);
         return Ok(Exit::Completed);
     };
-    let id = rotate.id.unwrap_or_else(|| free_id(&opened, source.as_str()));
+    let id = proof_id(invocation, &opened, &source, rotate.id)?;
     opened.file.rotate(&source, &id, opened.now, rotate.overlap).map_err(refused)?;
     let handed = handed_over(&opened, &id)?;
     let path = store(&opened, &id, rotate.out, &handed)?;
@@ -75,10 +77,8 @@ pub(super) fn rotate(invocation: &Invocation, mut opened: Opened, rotate: Rotate
 }
 
 pub(super) async fn revoke(invocation: &Invocation, mut opened: Opened, id: &str) -> Result<Exit> {
-    let in_manifest =
-        read_manifest(&invocation.settings, &invocation.program).ok().is_some_and(|(m, _)| {
-            m.sources.values().any(|rules| rules.keys.iter().any(|k| k.id == id))
-        });
+    let manifest = read_manifest(&invocation.settings, &invocation.program);
+    let in_manifest = manifest.is_ok_and(|(manifest, _)| is_in(&manifest, id));
     if in_manifest {
         let error = anyhow!("the key `{id}` is in worker.toml; remove its row there");
         return Err(error.context(Exit::Settings));
@@ -133,12 +133,12 @@ fn refused(error: KeyFileError) -> anyhow::Error {
     anyhow::Error::from(error).context(Exit::Usage)
 }
 
-/// A key for a source that worker.toml does not know would prove nothing.
-fn check_source(invocation: &Invocation, source: &Source) -> Result<()> {
+/// Reads worker.toml; a key for a source that it does not know would prove nothing.
+fn manifest_with(invocation: &Invocation, source: &Source) -> Result<Manifest> {
     let (manifest, origin) = read_manifest(&invocation.settings, &invocation.program)
         .map_err(|error| error.context(Exit::Settings))?;
     if manifest.sources.contains_key(source) {
-        return Ok(());
+        return Ok(manifest);
     }
     let names = manifest.sources.keys().map(Source::as_str);
     let hint = values::did_you_mean(source.as_str(), names).map_or_else(
@@ -148,14 +148,36 @@ fn check_source(invocation: &Invocation, source: &Source) -> Result<()> {
     Err(anyhow!("{origin} has no source `{source}`; {hint}").context(Exit::Usage))
 }
 
-/// The first of NAME-1, NAME-2 ... that no key has.
-fn free_id(opened: &Opened, name: &str) -> String {
-    let view = opened.file.public_view();
-    let taken = |id: &String| {
-        view.proof.iter().any(|key| key.id == *id) || view.sealing.iter().any(|key| key.id == *id)
-    };
+fn is_in(manifest: &Manifest, id: &str) -> bool {
+    manifest.sources.values().any(|rules| rules.keys.iter().any(|row| row.id == id))
+}
+
+/// The id that was chosen, or the first of SOURCE-1, SOURCE-2 ... that no key has.
+///
+/// An id that worker.toml has too would keep every worker from starting.
+fn proof_id(
+    invocation: &Invocation,
+    opened: &Opened,
+    source: &Source,
+    chosen: Option<String>,
+) -> Result<String> {
+    let manifest = manifest_with(invocation, source)?;
+    match chosen {
+        Some(id) if is_in(&manifest, &id) => {
+            let error = anyhow!("worker.toml has a key with the id `{id}`; choose another id");
+            Err(error.context(Exit::Usage))
+        }
+        Some(id) => Ok(id),
+        None => Ok(free_id(source.as_str(), |id| {
+            let keys = opened.file.public_view().proof;
+            is_in(&manifest, id) || keys.iter().any(|key| key.id == id)
+        })),
+    }
+}
+
+fn free_id(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut ids = (1..MAX_NUMBER).map(|number| format!("{name}-{number}"));
-    ids.find(|id| !taken(id)).unwrap_or_else(|| format!("{name}-{MAX_NUMBER}"))
+    ids.find(|id| !is_taken(id)).unwrap_or_else(|| format!("{name}-{MAX_NUMBER}"))
 }
 
 /// What the source needs to prove itself, and to seal configuration to the worker.

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use envelope::{Envelope, Proof, RawJson, SealedSection};
+use reporting::LogLine;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tasks::{AttemptDetail, TaskDetail, TaskState, TaskSummary};
-use values::TaskId;
+use values::{TaskId, Timestamp};
 
 use super::time;
 use crate::app::App;
@@ -166,9 +167,28 @@ fn print_attempt(output: Output, attempt: &Value) {
         text("release")
     ));
     if !attempt["error"].is_null() {
-        output.line(&format!("  {}: {}", text("code"), text("error")));
+        let (code, error) = (text("code"), text("error"));
+        let error = error.strip_prefix(&format!("{code}: ")).unwrap_or(&error);
+        output.line(&format!("  {code}: {error}"));
     }
     for line in attempt["log"].as_array().into_iter().flatten() {
-        output.line(&format!("  {}", printable(&line.to_string())));
+        output.line(&format!("  {}", printable(&log_line(line))));
     }
+}
+
+/// `TIME LEVEL MESSAGE name=value ...`; what is no log line, as it is.
+fn log_line(line: &Value) -> String {
+    let Ok(line) = serde_json::from_value::<LogLine>(line.clone()) else {
+        return line.to_string();
+    };
+    let LogLine { at_micros, level, message, fields } = line;
+    let mut shown = format!("{} {level} {message}", Timestamp::from_micros(at_micros));
+    for (name, value) in fields {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        shown.push(' ');
+        shown.push_str(&name);
+        shown.push('=');
+        shown.push_str(&value);
+    }
+    shown
 }

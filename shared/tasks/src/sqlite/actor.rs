@@ -26,7 +26,7 @@ const GROUP: usize = 2_000;
 /// Leases that may wait for a task; further ones are told at once that there is none.
 const MAX_PARKED: usize = 1_024;
 /// How often a waiting lease looks for tasks of other processes.
-pub(super) const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(200);
 /// How long leases wait after the database failed, so that a full disk is no busy loop.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// The shortest wait, so that a task that is due but cannot run is no busy loop.
