@@ -62,7 +62,8 @@ async fn main() -> Done {
         }
         let start = Instant::now();
         let file = json!({ "logSource": "cdn", "key": key });
-        let done = harness.run_json("logs/process_log", &file).await.map_err(|error| error.chain())?;
+        let done =
+            harness.run_json("logs/process_log", &file).await.map_err(|error| error.chain())?;
         ours.push(start.elapsed());
         assert_eq!(done.result["bytes"], metered_bytes, "a wrong answer is not worth measuring");
     }

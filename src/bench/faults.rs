@@ -11,7 +11,7 @@ use serde::Serialize;
 use tasks::{TaskFilter, TaskState};
 
 use super::process::{ended, program, quiet, terminate};
-use super::{CountEffect, NoOp, Scratch, WriteRow, open};
+use super::{CountEffect, MANIFEST, NoOp, Scratch, WriteRow, open};
 use crate::app::App;
 
 /// Tasks that are enqueued in one transaction.
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_mins(20);
 /// How long the last workers may take to end.
 const END: Duration = Duration::from_secs(30);
+/// Tasks that each worker holds ahead.
+const HOLDING: &str = "prefetch = 128";
 /// Tasks read at a time.
 const PAGE: u32 = 1_000;
 
@@ -142,7 +144,14 @@ impl Drop for Workers {
 
 /// Returns the number of workers that were killed.
 async fn kill_until_empty(app: &App, scratch: &Scratch, options: FaultOptions) -> Result<u64> {
-    let spawn = || -> Result<Child> { Ok(quiet(program(scratch, &["bench", "worker"])).spawn()?) };
+    // Workers that hold tasks ahead have more to lose.
+    let manifest = scratch.path().join("holding.toml");
+    std::fs::write(&manifest, MANIFEST.replace("prefetch = 0", HOLDING))?;
+    let spawn = || -> Result<Child> {
+        let mut command = program(scratch, &["bench", "worker"]);
+        command.env(crate::settings::MANIFEST.name, &manifest);
+        Ok(quiet(command).spawn()?)
+    };
     let mut workers = Workers(Vec::new());
     for _ in 0..options.workers.max(1) {
         workers.0.push(spawn()?);

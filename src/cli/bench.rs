@@ -27,7 +27,7 @@ enum What {
         #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
         tasks: u64,
         /// Attempts at once
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
         concurrency: u32,
     },
     /// Time from an acknowledged request to the start of its handler

@@ -469,7 +469,7 @@ async fn rejected(app: &App, leased: &LeasedTask, rejection: &Rejection) -> Ran 
         log: None,
     };
     let settle = if rejection.code.ends_at_once() {
-        Settle::Discard
+        Settle::Reject
     } else {
         Settle::Hold { code: rejection.code.to_string(), release: app.release.clone() }
     };

@@ -87,6 +87,19 @@ fn a_secret_in_configuration_is_found_nowhere() {
         [0, 0, 0, 65, 65]
     );
 
+    let envelope = format!(
+        r#"{{"configuration":{{"objectStorage":{section}}},"jobName":"logs/process_log","source":"operator","jobPayload":{{"logSource":"cdn","key":"gone.gz"}}}}"#
+    );
+    let plain = shell.pipe(&["enqueue", "--envelope", "-"], envelope.as_bytes());
+    ran_clean("enqueue --envelope", &plain);
+    let broken =
+        shell.pipe(&["enqueue", "--envelope", "-"], envelope.replace("cdn", "\\u0007").as_bytes());
+    ran_clean("enqueue --envelope, odd", &broken);
+    let cut =
+        shell.pipe(&["enqueue", "--envelope", "-"], &envelope.as_bytes()[..envelope.len() - 9]);
+    ran_clean("enqueue --envelope, cut off", &cut);
+    assert_eq!([plain.code, broken.code, cut.code], [0, 0, 65]);
+
     let address = free_address();
     let worker = shell.start(&["work", "--no-schedules", "--listen", &address], Stdio::null());
     let pid = rustix::process::Pid::from_raw(worker.id().try_into().unwrap()).unwrap();
@@ -109,13 +122,10 @@ fn a_secret_in_configuration_is_found_nowhere() {
     assert!(worker.stderr.contains("process_log"), "{worker:?}");
     ran_clean("work", &worker);
 
-    let envelope = format!(
-        r#"{{"configuration":{{"objectStorage":{section}}},"jobName":"logs/process_log","source":"operator","jobPayload":{{"logSource":"cdn","key":"gone.gz"}}}}"#
-    );
     let one = shell.pipe(&["run"], envelope.as_bytes());
     assert_ne!(one.code, 0, "{one:?}");
     ran_clean("run", &one);
-    for task in [&done, &failed, &parent] {
+    for task in [&done, &failed, &parent, &plain] {
         let task = task.stdout.trim();
         let shown = shell.run(&["tasks", "show", task, "--output", "json"]);
         let sealed = shown.json()["configuration"]["objectStorage"].clone();

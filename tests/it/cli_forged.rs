@@ -20,7 +20,7 @@ const EACH: usize = 150;
 /// Ways to forge a task: its name, the SQL over `$1` (the row), and the codes that may follow.
 ///
 /// `(SELECT ...)` of row 1 takes something from a task that is genuine.
-const FORGERIES: [(&str, &str, &str); 20] = [
+const FORGERIES: [(&str, &str, &str); 22] = [
     (
         "payload",
         r#"UPDATE mw_envelope SET payload = CAST('{"echo":"forged"}' AS BLOB) WHERE seq = $1"#,
@@ -83,6 +83,19 @@ const FORGERIES: [(&str, &str, &str); 20] = [
     (
         "stamp of another",
         "UPDATE mw_envelope SET stamp = (SELECT stamp FROM mw_envelope WHERE seq = 1) WHERE seq = $1",
+        "bad_proof",
+    ),
+    (
+        "copy of another",
+        "UPDATE mw_envelope SET (stamp, proof, configuration, payload) =
+           (SELECT stamp, proof, configuration, payload FROM mw_envelope WHERE seq = 1) WHERE seq = $1",
+        "bad_proof",
+    ),
+    (
+        "copy of another under its own id",
+        "UPDATE mw_envelope SET (stamp, proof, configuration, payload) =
+           (SELECT json_set(o.stamp, '$.taskId', json_extract(mw_envelope.stamp, '$.taskId')), o.proof,
+              o.configuration, o.payload FROM mw_envelope o WHERE o.seq = 1) WHERE seq = $1",
         "bad_proof",
     ),
     (

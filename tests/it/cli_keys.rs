@@ -63,6 +63,22 @@ fn keys_are_refused_before_anything_changes() {
 }
 
 #[test]
+fn keys_made_at_once_are_all_kept() {
+    const AT_ONCE: usize = 8;
+    let shell = Shell::new();
+    let make = ["keys", "make", "--source", "api"];
+    let children: Vec<_> =
+        (0..AT_ONCE).map(|_| shell.start(&make, std::process::Stdio::null())).collect();
+    for child in children {
+        assert_eq!(crate::cli_shell::end(child).code, 0);
+    }
+    let shown = shell.json(&["keys", "show"]);
+    let keys = shown["proof"].as_array().unwrap();
+    assert_eq!(keys.iter().filter(|key| key["source"] == "api").count(), AT_ONCE, "{shown:#}");
+    assert_eq!(std::fs::read_dir(shell.home().join("keys")).unwrap().count(), AT_ONCE);
+}
+
+#[test]
 fn keys_rotate_without_a_gap() {
     let shell = Shell::new();
     let old = shell.enqueue(&[REPORT]);
@@ -185,4 +201,19 @@ fn migrate_says_where_the_schema_stands() {
     std::fs::remove_file(shell.path("home/main.db-wal")).ok();
     shell.write("home/main.db", &[b'x'; 4096]);
     shell.run(&["migrate"]).fails(78, &["main.db"]);
+}
+
+#[test]
+fn a_home_that_cannot_be_used_is_named() {
+    let mut shell = Shell::new();
+    shell.set("MAIN_WORKER_HOME", "no/such/folder");
+    for command in ["jobs", "work", "migrate"] {
+        shell.run(&[command]).fails(78, &["no/such/folder", "set MAIN_WORKER_HOME"]);
+    }
+    let json = shell.run(&["jobs", "--output", "json"]);
+    let error: Value = serde_json::from_str(&json.stderr).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("no/such/folder"), "{json:?}");
+    shell.write("file", b"");
+    shell.set("MAIN_WORKER_HOME", "file");
+    assert_eq!(shell.run(&["jobs"]).code, 78);
 }

@@ -27,6 +27,10 @@ use super::source::{LogSource, LogSources};
 const OVERLAP: Span = Span::from_hours(48);
 /// Files that one attempt asks for at the most.
 const FILES_PER_ATTEMPT: usize = 1_000;
+/// How long after a file was asked for it is not asked for again, whatever became of it: a file that
+/// fails for good stays unprocessed, and each listing would make another dead letter of it. This way
+/// there are at most four a day.
+const ASK_AGAIN_AFTER: Span = Span::from_hours(6);
 /// Pages that one attempt lists at the most.
 const PAGES_PER_ATTEMPT: usize = 100;
 
@@ -113,7 +117,7 @@ impl DiscoverLogs {
         let names: Vec<&str> = self.settings.log_sources.names().collect();
         let mut outcome = Outcome::completed(serde_json::json!({ "logSources": names }));
         for name in names {
-            outcome = outcome.follow_up_with(&of_source(name), once_for(name));
+            outcome = outcome.follow_up_with(&of_source(name), once_for(name, None));
         }
         outcome
     }
@@ -220,10 +224,11 @@ fn outcome(mut listing: Listing<'_>, before: Option<&LogMarker>) -> Outcome {
     let mut outcome = Outcome::completed(&listing.report);
     for file in &files {
         let payload = ProcessLog { log_source: file.log_source.clone(), key: file.key.clone() };
-        outcome = outcome.follow_up_with(&payload, once_for(listing.name));
+        let once = once_for(listing.name, Some(ASK_AGAIN_AFTER));
+        outcome = outcome.follow_up_with(&payload, once);
     }
     if listing.report.more {
-        outcome = outcome.follow_up_with(&of_source(listing.name), once_for(listing.name));
+        outcome = outcome.follow_up_with(&of_source(listing.name), once_for(listing.name, None));
     }
     outcome.commit(move |tx| {
         Box::pin(async move {
@@ -240,11 +245,11 @@ fn of_source(name: &str) -> Payload {
     Payload { log_source: Some(name.to_owned()) }
 }
 
-/// One such task at a time, found by the name of its source.
-fn once_for(name: &str) -> TaskOptions {
+/// One such task at a time, and one per period if there is one; found by the name of its source.
+fn once_for(name: &str, period: Option<Span>) -> TaskOptions {
     TaskOptions {
         labels: vec![name.to_owned()],
-        unique: Some(Unique { scope: Scope::Payload, period: None }),
+        unique: Some(Unique { scope: Scope::Payload, period }),
         ..TaskOptions::default()
     }
 }

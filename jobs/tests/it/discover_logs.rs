@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use contract::logs::ProcessLog;
 use edge_logs::sample::FileKind;
 use serde_json::{Value, json};
-use testkit::Cut;
+use testkit::{Asking, Cut};
+use values::Span;
 
 use crate::harness::{Harness, payload_of};
 use crate::logs::{NAMES, gzip, reserved, sample};
@@ -74,6 +76,29 @@ async fn asks_for_each_source_and_for_each_file_once_at_a_time() {
         assert!(task.options.unique.is_some());
     }
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours() {
+    let harness = Harness::new().await;
+    harness.put("cdn", "a.gz", b"nobody can read this");
+    let allowed = "[sources.main_worker]\njobs = [\"logs/process_log\"]";
+    let asking = Asking::new(contract::contract(), "main_worker", allowed).await;
+    let mut hours_with_a_dead_letter = Vec::new();
+    for hour in 0..24 {
+        let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
+        let [file] = done.follow_ups.as_slice() else { panic!("one file, one follow-up") };
+        let payload: ProcessLog = serde_json::from_value(payload_of(file)).unwrap();
+        let asked = asking.producer.enqueue(&payload, file.options.clone()).await.unwrap();
+        if !asked.existing {
+            harness.run(&payload).await.unwrap_err();
+            let store = asking.producer.store();
+            store.discard(asked.task_id, "the attempt failed".to_owned()).await.unwrap();
+            hours_with_a_dead_letter.push(hour);
+        }
+        asking.clock.advance(Span::from_hours(1));
+    }
+    assert_eq!(hours_with_a_dead_letter, [0, 6, 12, 18]);
 }
 
 #[tokio::test]

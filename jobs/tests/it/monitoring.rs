@@ -4,8 +4,8 @@ use envelope::{RawJson, Stamp};
 use futures_util::future::join_all;
 use serde_json::json;
 use tasks::{NewTask, TaskFilter, TaskState};
-use values::{Span, TaskId};
 use testkit::{Cut, NOW};
+use values::{Span, TaskId};
 
 use crate::harness::{Harness, now};
 
@@ -19,7 +19,7 @@ async fn reports_what_it_sees_and_returns_the_echo() {
     let engine = done.result["database"]["engine"].as_str().unwrap().to_owned();
     assert!(engine.starts_with("SQLite 3."), "{engine}");
     let expected = json!({
-        "worker": "Harness", "version": "0.0.0", "release": "", "host": "",
+        "worker": "MainWorker", "version": "0.0.0", "release": "", "host": "",
         "settings": { "PORT": "8080" },
         "clock": { "run": NOW, "taskStore": NOW },
         "database": { "isReachable": true, "engine": engine },

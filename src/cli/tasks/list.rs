@@ -43,9 +43,6 @@ pub(super) struct Filter {
 
 pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<Exit> {
     let Filter { state, job, source, label, from, to, held, limit, before } = filter;
-    if let Some(job) = &job {
-        jobs::find(invocation, job)?;
-    }
     let app = invocation.open().await?;
     let before_row = match before {
         Some(task) => Some(app.store.get(task).await.map_err(exit::of_store)?.summary.row),
@@ -53,7 +50,7 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
     };
     let filter = TaskFilter {
         states: state,
-        job,
+        job: job.clone(),
         source,
         label,
         from,
@@ -64,6 +61,10 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
         limit,
     };
     let tasks = app.store.search(filter).await.map_err(exit::of_store)?;
+    if let Some(job) = job.filter(|_| tasks.is_empty()) {
+        // Tasks of a job that this release no longer has can be listed; a misspelt name has none.
+        jobs::find(invocation, &job)?;
+    }
     let output = invocation.output;
     if output.is_json() {
         output.json(&tasks);

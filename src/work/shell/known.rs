@@ -25,7 +25,7 @@ impl Ending {
         match settle {
             Settle::Completed { result: _, write: _, follow_ups: _ } => Self::Completed,
             Settle::Retry { after: _ } | Settle::Snooze { after: _ } => Self::Again,
-            Settle::Discard => Self::Discarded,
+            Settle::Discard | Settle::Reject => Self::Discarded,
             Settle::Cancel => Self::Cancelled,
             Settle::Hold { code: _, release: _ } => Self::Held,
             Settle::GiveBack => Self::Returned,
@@ -53,7 +53,7 @@ pub(super) struct Known {
 
 /// An attempt that was told to stop and did not complete ends as it was told.
 pub(super) fn stopped(why: Option<Stop>, ran: &mut Ran) {
-    if matches!(ran.settle, Settle::Completed { .. } | Settle::Hold { .. }) {
+    if matches!(ran.settle, Settle::Completed { .. } | Settle::Hold { .. } | Settle::Reject) {
         return;
     }
     match why {
@@ -84,6 +84,7 @@ pub(super) fn fallback(ran: &Ran) -> Ran {
         Settle::Retry { after } => Settle::Retry { after: *after },
         Settle::Snooze { after } => Settle::Snooze { after: *after },
         Settle::Discard => Settle::Discard,
+        Settle::Reject => Settle::Reject,
         Settle::Cancel => Settle::Cancel,
         Settle::Hold { code, release } => {
             Settle::Hold { code: code.clone(), release: release.clone() }

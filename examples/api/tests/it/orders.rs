@@ -1,5 +1,6 @@
+use contract::usage::RollUpUsage;
 use serde_json::json;
-use tasks::{TaskState, TaskStore};
+use tasks::TaskState;
 use values::TaskId;
 
 use crate::server::{Server, manifest};
@@ -17,11 +18,13 @@ async fn an_order_and_its_task_are_stored_together() {
     let (status, body) = server.order(&order("r-1", "2026-10")).await;
     assert_eq!(status, 202, "{body}");
     let task: TaskId = body["taskId"].as_str().unwrap().parse().unwrap();
-    let detail = server.store.get(task).await.unwrap();
+    let tasks = server.inbox.tasks(None).await;
+    let [detail] = tasks.as_slice() else { panic!("one order, one task") };
+    assert_eq!(detail.summary.task_id, task);
     assert_eq!(detail.summary.state, TaskState::Available);
     assert_eq!(detail.summary.job_name, "usage/roll_up_usage");
     assert_eq!(detail.summary.source, "api");
-    assert_eq!(detail.task.payload, br#"{"month":"2026-10"}"#);
+    server.inbox.assert_enqueued(&RollUpUsage { month: "2026-10".parse().ok() }).await;
     assert!(detail.task.proof.is_some(), "a worker asks for a proof");
     let noted = ("r-1".to_owned(), "2026-10".to_owned(), task.to_string());
     assert_eq!(server.orders().await, [noted]);
@@ -35,7 +38,7 @@ async fn what_is_rolled_back_leaves_no_task() {
     // The task of this one is enqueued before the order turns out to be taken.
     let (status, body) = server.order(&order("r-1", "2026-09")).await;
     assert_eq!((status, &body["code"]), (409, &json!("request_id_taken")), "{body}");
-    assert_eq!(server.tasks().await.len(), 1);
+    assert_eq!(server.inbox.tasks(None).await.len(), 1);
     assert_eq!(server.orders().await.len(), 1);
 }
 
@@ -45,7 +48,7 @@ async fn two_orders_of_a_month_share_a_task() {
     let (_, first) = server.order(&order("r-1", "2026-10")).await;
     let (_, second) = server.order(&order("r-2", "2026-10")).await;
     assert_eq!(first["taskId"], second["taskId"]);
-    assert_eq!(server.tasks().await.len(), 1);
+    assert_eq!(server.inbox.tasks(None).await.len(), 1);
     assert_eq!(server.orders().await.len(), 2);
 }
 
@@ -57,7 +60,7 @@ async fn what_the_allow_list_does_not_name_is_refused_with_its_code() {
     assert_eq!(body["code"], "source_not_allowed");
     assert_eq!(body["field"], "source");
     assert!(body["message"].as_str().unwrap().contains("[sources.api] in worker.toml"), "{body}");
-    assert!(server.tasks().await.is_empty());
+    server.inbox.assert_nothing_enqueued().await;
     assert!(server.orders().await.is_empty());
 }
 
@@ -70,7 +73,7 @@ async fn a_wrong_order_is_refused_before_anything_is_begun() {
         assert_eq!(answer["code"], "invalid_order", "{answer}");
         assert_ne!(answer["message"], "", "{answer}");
     }
-    assert!(server.tasks().await.is_empty());
+    server.inbox.assert_nothing_enqueued().await;
     assert!(server.orders().await.is_empty());
 }
 

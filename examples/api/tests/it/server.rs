@@ -8,11 +8,12 @@ use api::Api;
 use database::{Db, Query};
 use envelope::{Algorithm, KeyFile};
 use serde_json::{Value, json};
-use tasks::{SqliteStore, TaskFilter, TaskStore, TaskSummary};
+use tasks::SqliteStore;
 use tempfile::TempDir;
+use testkit::{Inbox, TestClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use values::{FixedClock, Timestamp};
+use values::Timestamp;
 
 /// Rules under which the API may ask for the jobs named.
 pub(crate) fn manifest(jobs: &str) -> String {
@@ -33,7 +34,7 @@ fn write_key(path: &Path) {
 pub(crate) struct Server {
     address: SocketAddr,
     pub(crate) db: Db,
-    pub(crate) store: SqliteStore,
+    pub(crate) inbox: Inbox,
     _home: TempDir,
 }
 
@@ -48,9 +49,8 @@ impl Server {
         tokio::spawn(api::serve(listener, api));
         // Another process would look at the store in the same way.
         let db = Db::open_sqlite(&home.path().join("main.db")).await.unwrap();
-        let clock = Arc::new(FixedClock(Timestamp::EPOCH));
-        let store = SqliteStore::open(db.clone(), clock).await.unwrap();
-        Self { address, db, store, _home: home }
+        let store = SqliteStore::open(db.clone(), Arc::new(TestClock::default())).await.unwrap();
+        Self { address, db, inbox: Inbox::new(Arc::new(store)), _home: home }
     }
 
     /// Posts an order; returns the status and the body.
@@ -67,11 +67,6 @@ impl Server {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_str(body).unwrap())
-    }
-
-    pub(crate) async fn tasks(&self) -> Vec<TaskSummary> {
-        let filter = TaskFilter { limit: 100, ..TaskFilter::default() };
-        self.store.search(filter).await.unwrap()
     }
 
     /// Request id, month and task of each order, sorted.

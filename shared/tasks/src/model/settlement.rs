@@ -34,6 +34,8 @@ pub enum Settle {
     },
     /// It ends among the dead letters.
     Discard,
+    /// Admission refuses it for good: it ends among the dead letters, and no attempt is counted.
+    Reject,
     /// It was cancelled.
     Cancel,
     /// This worker's release does not accept it; others may.
@@ -53,9 +55,11 @@ impl Settle {
         match self {
             Self::Completed { result: _, write: _, follow_ups } => !follow_ups.is_empty(),
             Self::Retry { after: _ } | Self::Snooze { after: _ } => true,
-            Self::Discard | Self::Cancel | Self::Hold { code: _, release: _ } | Self::GiveBack => {
-                false
-            }
+            Self::Discard
+            | Self::Reject
+            | Self::Cancel
+            | Self::Hold { code: _, release: _ }
+            | Self::GiveBack => false,
         }
     }
 }
@@ -69,6 +73,7 @@ impl fmt::Debug for Settle {
             Self::Retry { after } => write!(f, "Retry({after})"),
             Self::Snooze { after } => write!(f, "Snooze({after})"),
             Self::Discard => f.write_str("Discard"),
+            Self::Reject => f.write_str("Reject"),
             Self::Cancel => f.write_str("Cancel"),
             Self::Hold { code, release: _ } => write!(f, "Hold({code})"),
             Self::GiveBack => f.write_str("GiveBack"),

@@ -19,7 +19,7 @@ pub(super) struct Held {
 
 /// The plain part of a settlement, once its final write step has run.
 pub(super) enum Plain {
-    Final { state: i64, result: Option<String> },
+    Final { state: i64, result: Option<String>, uncount: bool },
     Wait { run_at: Timestamp, uncount: bool },
     Hold { code: String, release: String },
     Return,
@@ -35,8 +35,8 @@ pub(super) struct AttemptRow {
     pub(super) report: AttemptReport,
 }
 
-/// A row that ends: its number, state, result and error.
-type Final = (i64, i64, Option<String>, Option<String>);
+/// A row that ends: its number, state, result, error and attempts to take back.
+type Final = (i64, i64, Option<String>, Option<String>, i64);
 
 /// Rows by what becomes of them; lists that are written as JSON, in the order of their columns.
 #[derive(Default)]
@@ -53,9 +53,10 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn add(&mut self, row: i64, held: &Held, plain: Plain, report: AttemptReport) {
         let outcome = match &plain {
-            Plain::Final { state: state::COMPLETED, result: _ } => "completed",
-            Plain::Final { state: state::CANCELLED, result: _ } => "cancelled",
-            Plain::Final { state: _, result: _ } => "discarded",
+            Plain::Final { state: state::COMPLETED, result: _, uncount: _ } => "completed",
+            Plain::Final { state: state::CANCELLED, result: _, uncount: _ } => "cancelled",
+            Plain::Final { state: _, result: _, uncount: true } => "rejected",
+            Plain::Final { state: _, result: _, uncount: false } => "discarded",
             Plain::Wait { run_at: _, uncount: true } => "snoozed",
             Plain::Wait { run_at: _, uncount: false } => "retried",
             Plain::Hold { code: _, release: _ } => "held",
@@ -63,8 +64,9 @@ impl Changes {
         };
         let error = report.error.clone();
         match plain {
-            Plain::Final { state, result } => {
-                self.finals.push((row, state, result, error));
+            Plain::Final { state, result, uncount } => {
+                let uncount = i64::from(uncount && held.started_at.is_some());
+                self.finals.push((row, state, result, error, uncount));
             }
             Plain::Wait { run_at, uncount } => {
                 let uncount = i64::from(uncount && held.started_at.is_some());
@@ -128,13 +130,13 @@ async fn end(tx: &mut Tx<'_>, now: Timestamp, finals: Vec<Final>) -> Result<(), 
     let query = Query::new(
         "INSERT INTO mw_finished (seq, lane, state, priority, run_at, attempt, max_attempts, worker,
            started_at, finished_at, result, error)
-         SELECT t.seq, t.lane, j.value ->> 1, t.priority, t.run_at, t.attempt, t.max_attempts,
-           t.worker, t.started_at, $2, j.value ->> 2, j.value ->> 3
+         SELECT t.seq, t.lane, j.value ->> 1, t.priority, t.run_at, t.attempt - (j.value ->> 4),
+           t.max_attempts, t.worker, t.started_at, $2, j.value ->> 2, j.value ->> 3
            FROM json_each($1) j JOIN mw_task t ON t.seq = j.value ->> 0",
     );
     tx.execute(query.bind(text(&finals)).bind(now)).await?;
     let query = Query::new("DELETE FROM mw_task WHERE seq IN (SELECT value FROM json_each($1))");
-    tx.execute(query.bind(numbers(finals.iter().map(|(row, _, _, _)| *row)))).await?;
+    tx.execute(query.bind(numbers(finals.iter().map(|(row, ..)| *row)))).await?;
     Ok(())
 }
 

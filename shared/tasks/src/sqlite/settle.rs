@@ -46,17 +46,18 @@ pub(super) async fn settle(
                         continue;
                     }
                 }
-                Plain::Final { state: state::COMPLETED, result }
+                Plain::Final { state: state::COMPLETED, result, uncount: false }
             }
-            Settle::Discard => Plain::Final { state: state::DISCARDED, result: None },
-            Settle::Cancel => Plain::Final { state: state::CANCELLED, result: None },
-            _ if held.cancel => Plain::Final { state: state::CANCELLED, result: None },
+            Settle::Discard => ended(state::DISCARDED),
+            Settle::Reject => Plain::Final { state: state::DISCARDED, result: None, uncount: true },
+            Settle::Cancel => ended(state::CANCELLED),
+            _ if held.cancel => ended(state::CANCELLED),
             Settle::Retry { after } => Plain::Wait { run_at: now.after(after), uncount: false },
             Settle::Snooze { after } => Plain::Wait { run_at: now.after(after), uncount: true },
             Settle::Hold { code, release } => Plain::Hold { code, release },
             Settle::GiveBack => Plain::Return,
         };
-        if held.is_unique && matches!(plain, Plain::Final { state: _, result: _ }) {
+        if held.is_unique && matches!(plain, Plain::Final { .. }) {
             // At once: a later settlement of this batch may ask for a task with the same key.
             free_keys(tx, now, &[row]).await?;
         }
@@ -67,6 +68,10 @@ pub(super) async fn settle(
     }
     changes.write(tx, now).await?;
     Ok(answers)
+}
+
+fn ended(state: i64) -> Plain {
+    Plain::Final { state, result: None, uncount: false }
 }
 
 /// Finds the rows whose token is still the one of the lease.

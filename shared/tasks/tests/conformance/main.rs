@@ -72,6 +72,7 @@ suite_on! {
         takes_each_lease_once,
         refuses_a_wrong_token,
         stores_result_reports_and_errors,
+        counts_no_attempt_of_what_admission_refuses,
         waits_before_the_next_attempt,
         ends_as_cancelled_what_was_asked_to_stop;
     outcomes:

@@ -73,7 +73,8 @@ impl Workbench {
         cut: Cut,
     ) -> Option<Result<Outcome, JobError>> {
         let (cancellation, death) = (CancellationToken::new(), CancellationToken::new());
-        let cx = self.context(job, progress(cut, cancellation.clone(), death.clone()), cancellation);
+        let cx =
+            self.context(job, progress(cut, cancellation.clone(), death.clone()), cancellation);
         let job = self.registry.get(job).unwrap_or_else(|| panic!("no job is called `{job}`"));
         let declared = job.descriptor();
         let mut sections = self.sections.clone();

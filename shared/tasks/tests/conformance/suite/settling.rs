@@ -86,6 +86,22 @@ pub(crate) async fn stores_result_reports_and_errors(world: &World) {
     assert_eq!((summary.state, summary.error.as_deref()), (TaskState::Discarded, Some("for good")));
 }
 
+pub(crate) async fn counts_no_attempt_of_what_admission_refuses(world: &World) {
+    let worker = world.worker().await;
+    for (settle, state) in [
+        (Settle::Reject, TaskState::Discarded),
+        (Settle::Discard, TaskState::Discarded),
+        (Settle::Hold { code: "x".to_owned(), release: "blue".to_owned() }, TaskState::Available),
+    ] {
+        let counted = u32::from(matches!(settle, Settle::Discard));
+        let id = world.add(JOBS[0]).await;
+        let lease = world.lease_one(worker).await;
+        world.end(&lease, settle).await;
+        let summary = world.summary(id).await;
+        assert_eq!((summary.state, summary.attempt), (state, counted));
+    }
+}
+
 pub(crate) async fn waits_before_the_next_attempt(world: &World) {
     let worker = world.worker().await;
     let id = world.add(JOBS[0]).await;
