@@ -17,6 +17,10 @@ pub const STORE_PAUSE: Span = Span::from_millis(500);
 pub const LEASE_WAIT: Span = Span::from_seconds(10);
 /// The same while tasks run whose end may empty the queue.
 pub const SHORT_WAIT: Span = Span::from_millis(200);
+/// How long a worker that ends waits for a store that does not answer.
+pub const GIVE_UP: Span = Span::from_seconds(3);
+/// The same beyond the drain time-out, so that handlers told to stop can end.
+pub const GIVE_UP_AFTER_DRAIN: Span = Span::from_seconds(10);
 /// The priority above which nothing can be.
 const HIGHEST: u8 = 2;
 
@@ -151,6 +155,9 @@ pub struct Core {
     resettle: BTreeSet<Lease>,
     resettle_at: Option<Timestamp>,
     drain_until: Option<Timestamp>,
+    /// When leases that cannot be settled are left to others.
+    give_up_at: Option<Timestamp>,
+    abandoned: usize,
     registering: bool,
     checking: bool,
     may_be_empty: bool,
@@ -172,6 +179,8 @@ impl Core {
             resettle: BTreeSet::new(),
             resettle_at: None,
             drain_until: None,
+            give_up_at: None,
+            abandoned: 0,
             registering: false,
             checking: false,
             may_be_empty: false,
@@ -192,11 +201,19 @@ impl Core {
         self.drain_until.is_some()
     }
 
+    /// Leases that were left to others because the store did not answer at the end.
+    pub fn abandoned(&self) -> usize {
+        self.abandoned
+    }
+
     /// When the next tick is needed at the latest, if nothing happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let running = self.active.values().any(|state| *state == State::Running);
         let drain_until = self.drain_until.filter(|_| running);
-        [self.lease_not_before, self.resettle_at, drain_until].into_iter().flatten().min()
+        [self.lease_not_before, self.resettle_at, drain_until, self.give_up_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes events and says what to do.
@@ -214,6 +231,7 @@ impl Core {
             commands.push(Command::Settle(settle));
         }
         self.drain(now, &mut commands);
+        self.give_up(now, &mut commands);
         self.fill(now, &mut commands);
         self.finish(&mut commands);
         commands
@@ -274,7 +292,10 @@ impl Core {
             }
             Event::SettleFailed(leases) => {
                 self.resettle_at = Some(now.after(STORE_PAUSE));
-                self.resettle.extend(leases);
+                let ours = |lease: &Lease| {
+                    self.active.contains_key(lease) || self.returning.contains(lease)
+                };
+                self.resettle.extend(leases.into_iter().filter(ours));
             }
             Event::CancelAsked(rows) => self.cancel(&rows, commands),
             Event::LeasesLost => self.lose(commands),
@@ -282,14 +303,13 @@ impl Core {
             Event::Emptiness(empty) => {
                 self.checking = false;
                 if empty && self.settings.until_empty {
-                    self.drain_until.get_or_insert(now.after(self.settings.drain_timeout));
+                    self.begin_drain(now);
                 }
             }
-            Event::Drain => {
-                self.drain_until.get_or_insert(now.after(self.settings.drain_timeout));
-            }
+            Event::Drain => self.begin_drain(now),
             Event::Abort => {
                 self.drain_until = Some(now);
+                self.give_up_at = Some(now.after(GIVE_UP));
                 self.abort(commands);
             }
         }
@@ -354,16 +374,46 @@ impl Core {
                     *state = State::Lost;
                     commands.push(Command::Stop(*lease, Stop::LeaseLost));
                 }
-                // The store refuses what is late by itself.
                 State::Settling | State::Lost => {}
             }
         }
+        // The store refuses what is late by itself; it is not tried again.
+        let settling =
+            |(lease, state): (&Lease, &State)| (*state == State::Settling).then_some(*lease);
+        for lease in self.active.iter().filter_map(settling).collect::<Vec<_>>() {
+            self.active.remove(&lease);
+            commands.push(Command::Forget(lease));
+        }
+        self.resettle.clear();
+        self.returning.clear();
         let gone = std::mem::take(&mut self.held).into_values();
         commands.extend(gone.chain(std::mem::take(&mut self.starting)).map(Command::Forget));
         if !self.registering {
             self.registering = true;
             commands.push(Command::Register);
         }
+    }
+
+    fn begin_drain(&mut self, now: Timestamp) {
+        if self.drain_until.is_none() {
+            let until = now.after(self.settings.drain_timeout);
+            self.drain_until = Some(until);
+            self.give_up_at = Some(until.after(GIVE_UP_AFTER_DRAIN));
+        }
+    }
+
+    /// Leaves what cannot be settled to others: the store gives it to them once we are silent.
+    fn give_up(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        if self.give_up_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.give_up_at = None;
+        let mut left: BTreeSet<Lease> = std::mem::take(&mut self.active).into_keys().collect();
+        left.extend(std::mem::take(&mut self.returning));
+        left.extend(std::mem::take(&mut self.starting));
+        self.resettle.clear();
+        self.abandoned += left.len();
+        commands.extend(left.into_iter().map(Command::Forget));
     }
 
     /// Gives held tasks back and stops what runs for too long, once draining.

@@ -10,6 +10,8 @@ use tasks::{SqliteStore, TaskStore};
 use tokio::sync::mpsc;
 use values::Clock;
 
+use super::http::{Pulse, Written};
+
 /// How often a worker says that it lives.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// A worker whose counter stands still for so long is dead.
@@ -41,6 +43,7 @@ impl Heartbeat {
         clock: Arc<dyn Clock>,
         worker: i64,
         news: mpsc::UnboundedSender<News>,
+        pulse: Arc<Pulse>,
     ) -> std::io::Result<Self> {
         let worker = Arc::new(AtomicI64::new(worker));
         let stop = Arc::new(AtomicBool::new(false));
@@ -48,7 +51,7 @@ impl Heartbeat {
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             if let Ok(runtime) = runtime {
-                runtime.block_on(beat(path, clock, &number, &stopped, &news));
+                runtime.block_on(beat(path, clock, &number, &stopped, &news, &pulse));
             }
         })?;
         Ok(Self { worker, stop, thread: Some(thread) })
@@ -76,6 +79,7 @@ async fn beat(
     worker: &AtomicI64,
     stop: &AtomicBool,
     news: &mpsc::UnboundedSender<News>,
+    pulse: &Pulse,
 ) {
     let mut store: Option<SqliteStore> = None;
     let mut last_good = Instant::now();
@@ -98,13 +102,19 @@ async fn beat(
         match answer {
             Some(Ok(beat)) => {
                 last_good = Instant::now();
+                pulse.wrote(Written::Heartbeat, None);
                 if beat.dead && !told {
                     told = news.send(News::Lost).is_ok();
                 } else if !beat.cancel.is_empty() {
                     news.send(News::Cancel(beat.cancel)).ok();
                 }
             }
-            Some(Err(_)) | None => {
+            failed @ (Some(Err(_)) | None) => {
+                let why = match failed {
+                    Some(Err(error)) => error.to_string(),
+                    _ => "the task store does not answer".to_owned(),
+                };
+                pulse.wrote(Written::Heartbeat, Some(why));
                 if last_good.elapsed() >= CUT_OFF && !told {
                     told = news.send(News::Lost).is_ok();
                 }

@@ -1,8 +1,8 @@
 //! `/livez`, `/readyz` and `/metrics` of a running worker.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -26,6 +26,15 @@ pub(super) struct Pulse {
     start: Instant,
     turned_ms: AtomicU64,
     draining: AtomicBool,
+    /// Why the last heartbeat, and the last settlement, could not be written.
+    failures: Mutex<[Option<String>; 2]>,
+}
+
+/// What is written to the store, for [`Pulse::wrote`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Written {
+    Heartbeat,
+    Settlement,
 }
 
 impl Pulse {
@@ -34,6 +43,7 @@ impl Pulse {
             start: Instant::now(),
             turned_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            failures: Mutex::default(),
         }
     }
 
@@ -42,6 +52,17 @@ impl Pulse {
         let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.turned_ms.store(millis, Ordering::Relaxed);
         self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Says whether something could be written to the store.
+    pub(super) fn wrote(&self, what: Written, failure: Option<String>) {
+        let mut failures = self.failures.lock().expect("no one panics while holding it");
+        failures[what as usize] = failure;
+    }
+
+    fn failure(&self) -> Option<String> {
+        let failures = self.failures.lock().expect("no one panics while holding it");
+        failures.iter().flatten().next().cloned()
     }
 
     fn is_stuck(&self) -> bool {
@@ -94,6 +115,9 @@ async fn ready(State(shown): State<Shown>) -> Response {
     }
     if shown.pulse.draining.load(Ordering::Relaxed) {
         return no("draining".to_owned());
+    }
+    if let Some(failure) = shown.pulse.failure() {
+        return no(failure);
     }
     match tokio::time::timeout(STORE_PATIENCE, shown.app.store.check()).await {
         Ok(Ok(())) => "ok\n".into_response(),

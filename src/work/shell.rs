@@ -67,6 +67,8 @@ pub struct WorkEnd {
     pub cancelled: u64,
     /// Tasks that this release does not accept.
     pub held: u64,
+    /// Tasks left to other workers because the store did not answer at the end.
+    pub abandoned: u64,
 }
 
 /// Jobs to lease, each with the number that may run at once across all workers.
@@ -85,6 +87,7 @@ struct Shell {
     title: Title,
     end: WorkEnd,
     store_down: bool,
+    pulse: Arc<Pulse>,
     /// Cancelled when no more tasks are taken.
     drained: CancellationToken,
 }
@@ -100,11 +103,11 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     let worker =
         app.store.register(record(&app)).await.context("cannot register with the task store")?;
     let (news_sender, news) = mpsc::unbounded_channel();
-    let heartbeat =
-        Heartbeat::start(app.home.database_path(), Arc::clone(&app.clock), worker, news_sender)
-            .context("cannot start the heartbeat thread")?;
-    let (messages, inbox) = mpsc::unbounded_channel();
     let (pulse, stop_http) = (Arc::new(Pulse::new()), CancellationToken::new());
+    let (path, clock) = (app.home.database_path(), Arc::clone(&app.clock));
+    let heartbeat = Heartbeat::start(path, clock, worker, news_sender, Arc::clone(&pulse))
+        .context("cannot start the heartbeat thread")?;
+    let (messages, inbox) = mpsc::unbounded_channel();
     if let Some(address) = options.listen {
         serve(app.clone(), Arc::clone(&pulse), address, stop_http.clone())
             .await
@@ -127,6 +130,7 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         title: Title::default(),
         end: WorkEnd::default(),
         store_down: false,
+        pulse: Arc::clone(&pulse),
         drained: CancellationToken::new(),
         app: app.clone(),
     };
@@ -156,6 +160,10 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     stop_http.cancel();
     if let Err(error) = app.store.sign_off(shell.worker).await {
         tracing::warn!(error = %error, "could not sign off; others will notice the silence");
+    }
+    shell.end.abandoned = shell.core.abandoned() as u64;
+    if shell.end.abandoned > 0 {
+        tracing::error!(tasks = shell.end.abandoned, "not settled; other workers take them over");
     }
     let end = shell.end.clone();
     drop(shell);

@@ -137,3 +137,44 @@ fn cancels_what_it_only_holds_by_giving_it_back() {
     let commands = core.step(at(2), vec![Event::CancelAsked(vec![1, 2])]);
     assert_eq!(commands, [Command::Stop((1, 7), Stop::Cancelled), Command::GiveBack(vec![(2, 7)])]);
 }
+
+#[test]
+fn ends_even_if_the_store_never_answers_again() {
+    let mut core = core(1, 0);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(2), vec![Event::Ended((1, 7))]);
+    core.step(at(3), vec![Event::SettleFailed(vec![(1, 7)]), Event::Leased(vec![]), Event::Drain]);
+    let later = 30_003 + 10_000;
+    core.step(at(20_000), vec![Event::SettleFailed(vec![(1, 7)])]);
+    assert_eq!(core.wake_at(), Some(at(20_500)));
+    core.step(at(later - 1), vec![Event::Tick]);
+    let end = core.step(at(later), vec![Event::SettleFailed(vec![(1, 7)])]);
+    assert_eq!(end, [Command::Forget((1, 7)), Command::Exit]);
+    assert_eq!(core.abandoned(), 1);
+}
+
+#[test]
+fn a_second_signal_waits_only_shortly_for_the_store() {
+    let mut core = core(1, 0);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(2), vec![Event::Drain]);
+    core.step(at(3), vec![Event::Abort]);
+    core.step(at(4), vec![Event::SettleFailed(vec![(1, 7)])]);
+    let end = core.step(at(3_003), vec![Event::Tick]);
+    assert_eq!(end.last(), Some(&Command::Exit));
+}
+
+#[test]
+fn settles_nothing_again_once_its_leases_are_lost() {
+    let mut core = core(1, 0);
+    core.step(at(0), vec![Event::Tick]);
+    core.step(at(1), vec![Event::Leased(vec![taken(1, true, 0)])]);
+    core.step(at(2), vec![Event::Ended((1, 7))]);
+    let lost = core.step(at(3), vec![Event::LeasesLost]);
+    assert_eq!(lost, [Command::Forget((1, 7)), Command::Register]);
+    core.step(at(4), vec![Event::SettleFailed(vec![(1, 7)])]);
+    let after = core.step(at(600), vec![Event::Leased(vec![]), Event::Registered]);
+    assert!(matches!(after[..], [Command::Lease { .. }]), "{after:?}");
+}

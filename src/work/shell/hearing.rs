@@ -10,6 +10,7 @@ use super::Shell;
 use super::known::{Ending, Known, stopped};
 use crate::work::attempt::Ran;
 use crate::work::core::{Event, Lease, Taken};
+use crate::work::http::Written;
 
 /// What the loop is told by the tasks it has spawned.
 pub(super) enum Message {
@@ -45,6 +46,7 @@ impl Shell {
             Message::SettleFailed(again, error) => {
                 self.app.reporter.metrics.store_failed("settle");
                 self.store_answers(false, &error);
+                self.pulse.wrote(Written::Settlement, Some(error));
                 let leases = again.iter().map(|(lease, _)| *lease).collect();
                 for (lease, ran) in again {
                     if let Some(known) = self.known.get_mut(&lease) {
@@ -121,6 +123,7 @@ impl Shell {
     }
 
     fn settled(&mut self, settled: Vec<(Lease, Settled)>, events: &mut Vec<Event>) {
+        self.pulse.wrote(Written::Settlement, None);
         let mut over = Vec::with_capacity(settled.len());
         let mut failed = Vec::new();
         for (lease, settled) in settled {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use database::{DbError, Query, Row, Tx};
 use values::{Span, TaskId, Timestamp};
 
-use super::workers::finish_cancelled;
+use super::schema::state;
+use super::workers::{finish, finish_cancelled};
 use crate::{LeaseRequest, LeasedTask, StoredTask};
 
 /// The most tasks one request is given.
@@ -77,13 +78,19 @@ pub(super) async fn lease(
         }
     });
     candidates.truncate(wanted);
-    if candidates.is_empty() {
+    if candidates.is_empty() || !is_alive(tx, request.worker).await? {
         return Ok(Vec::new());
     }
     let (start, hold) = candidates.split_at(request.start.min(candidates.len()));
     take(tx, request.worker, token, Some(now), start).await?;
     take(tx, request.worker, token, None, hold).await?;
     read(tx, token, now, &candidates, start.len()).await
+}
+
+/// Whether the worker may hold tasks: nobody would return those of one declared dead.
+async fn is_alive(tx: &mut Tx<'_>, worker: i64) -> Result<bool, DbError> {
+    let query = Query::new("SELECT 1 FROM mw_worker WHERE id = $1 AND dead = 0").bind(worker);
+    Ok(tx.first(query).await?.is_some())
 }
 
 /// The best `wanted` tasks of each lane that this worker may serve.
@@ -182,26 +189,66 @@ async fn read(
     started: usize,
 ) -> Result<Vec<LeasedTask>, DbError> {
     let query = Query::built(format!(
-        "SELECT {STORED}, t.seq, t.attempt, t.max_attempts, t.priority, t.run_at
+        "SELECT {STORED}, t.seq, t.attempt, t.max_attempts, t.priority, t.run_at, j.key
            FROM json_each($1) j JOIN mw_task t ON t.seq = j.value
            JOIN mw_envelope e ON e.seq = t.seq JOIN mw_lane l ON l.id = t.lane ORDER BY j.key"
     ));
     let rows = tx.all(query.bind(numbers(best.iter().map(|task| task.seq)))).await?;
     let mut leased = Vec::with_capacity(rows.len());
-    for (at, row) in rows.iter().enumerate() {
-        leased.push(LeasedTask {
-            row: row.get(STORED_COLUMNS)?,
-            token,
-            started: at < started,
-            attempt: row.get(STORED_COLUMNS + 1)?,
-            max_attempts: row.get(STORED_COLUMNS + 2)?,
-            priority: row.get(STORED_COLUMNS + 3)?,
-            run_at: row.get(STORED_COLUMNS + 4)?,
-            leased_at: now,
-            task: stored_task(row)?,
-        });
+    for row in &rows {
+        let is_started =
+            usize::try_from(row.get::<i64>(STORED_COLUMNS + 5)?).unwrap_or(0) < started;
+        match leased_task(row, token, now, is_started) {
+            Ok(task) => leased.push(task),
+            Err(error) => set_aside(tx, now, row.get(STORED_COLUMNS)?, &error).await?,
+        }
+    }
+    if rows.len() < best.len() {
+        remove_orphans(tx, token).await?;
     }
     Ok(leased)
+}
+
+fn leased_task(
+    row: &Row,
+    token: i64,
+    now: Timestamp,
+    started: bool,
+) -> Result<LeasedTask, DbError> {
+    Ok(LeasedTask {
+        row: row.get(STORED_COLUMNS)?,
+        token,
+        started,
+        attempt: row.get(STORED_COLUMNS + 1)?,
+        max_attempts: row.get(STORED_COLUMNS + 2)?,
+        priority: row.get(STORED_COLUMNS + 3)?,
+        run_at: row.get(STORED_COLUMNS + 4)?,
+        leased_at: now,
+        task: stored_task(row)?,
+    })
+}
+
+/// Ends a task whose row was damaged, so that it does not keep others from running.
+async fn set_aside(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    seq: i64,
+    error: &DbError,
+) -> Result<(), DbError> {
+    tracing::error!(row = seq, error = %error, "a damaged task was discarded");
+    let text = format!("the stored row cannot be read: {error}");
+    finish(tx, now, seq, state::DISCARDED, &text).await
+}
+
+/// Removes the just leased rows that have no envelope: there is nothing left to run.
+async fn remove_orphans(tx: &mut Tx<'_>, token: i64) -> Result<(), DbError> {
+    let query = Query::new(
+        "DELETE FROM mw_task WHERE state = 2 AND token = $1
+            AND NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)",
+    );
+    let removed = tx.execute(query.bind(token)).await?;
+    tracing::error!(rows = removed, "tasks whose envelope is gone were removed");
+    Ok(())
 }
 
 /// Counts an attempt for held tasks; returns the rows that are still held under their token.

@@ -36,9 +36,9 @@ fn summary(row: &Row) -> Result<TaskSummary, DbError> {
         job_name: row.get(2)?,
         source: row.get(3)?,
         state: task_state(number),
-        priority: row.get(5)?,
-        attempt: row.get(6)?,
-        max_attempts: row.get(7)?,
+        priority: small(row, 5)?,
+        attempt: small(row, 6)?,
+        max_attempts: small(row, 7)?,
         enqueued_at: row.get(8)?,
         run_at: row.get(9)?,
         started_at: row.get(10)?,
@@ -49,6 +49,11 @@ fn summary(row: &Row) -> Result<TaskSummary, DbError> {
         progress: fraction.zip(text).map(|(fraction, text)| Progress { fraction, text }),
         error: row.get(17)?,
     })
+}
+
+/// Reads a small number; one that a damaged row holds instead is shown as 0.
+fn small<T: TryFrom<i64> + Default>(row: &Row, column: usize) -> Result<T, DbError> {
+    Ok(T::try_from(row.get::<i64>(column)?).unwrap_or_default())
 }
 
 /// Numbers of a filter's states, as SQL.

@@ -143,3 +143,27 @@ async fn a_lease_after_a_failure_is_not_told_that_there_is_nothing() {
     // The pause after the failure lasts longer than this request is willing to wait.
     assert_eq!(crate::world::ids(&world.lease(worker).await), [id]);
 }
+
+#[tokio::test]
+async fn a_damaged_row_keeps_no_other_task_from_running() {
+    let world = sqlite().await;
+    let worker = world.worker().await;
+    let (damaged, orphan) = (world.add(JOBS[0]).await, world.add(JOBS[0]).await);
+    let intact = world.add(JOBS[0]).await;
+    let row = world.summary(damaged).await.row;
+    let run = |sql: String| world.db.execute(Query::built(sql));
+    run(format!("UPDATE mw_task SET attempt = -5 WHERE seq = {row}")).await.unwrap_err();
+    run("PRAGMA ignore_check_constraints = ON".to_owned()).await.unwrap();
+    run(format!("UPDATE mw_task SET attempt = -5 WHERE seq = {row}")).await.unwrap();
+    let row = world.summary(orphan).await.row;
+    run(format!("DELETE FROM mw_envelope WHERE seq = {row}")).await.unwrap();
+
+    let leased = world.lease(worker).await;
+    assert_eq!(leased.len(), 1, "{leased:?}");
+    assert_eq!(leased[0].task.task_id, intact);
+    world.end(&leased[0], completed()).await;
+    let ended = world.summary(damaged).await;
+    assert_eq!(ended.state, TaskState::Discarded);
+    assert!(ended.error.unwrap().contains("cannot be read"));
+    assert_eq!(world.store.depths().await.unwrap(), []);
+}

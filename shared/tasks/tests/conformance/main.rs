@@ -51,7 +51,8 @@ suite_on! {
         holds_scheduled_tasks_until_they_are_due,
         keeps_the_limit_of_a_job_across_workers,
         skips_paused_jobs,
-        gives_each_task_to_one_worker;
+        gives_each_task_to_one_worker,
+        gives_nothing_to_a_worker_declared_dead;
     waiting:
         is_answered_by_an_enqueue_of_this_process,
         is_answered_by_an_enqueue_of_another_process,

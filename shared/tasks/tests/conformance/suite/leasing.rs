@@ -135,3 +135,13 @@ pub(crate) async fn gives_each_task_to_one_worker(world: &World) {
         assert!(matches!(settled.unwrap()[0], tasks::Settled::Done { .. }));
     }
 }
+
+pub(crate) async fn gives_nothing_to_a_worker_declared_dead(world: &World) {
+    let (dead, alive) = (world.worker().await, world.worker().await);
+    let beats = world.store.beats().await.unwrap();
+    let silent = beats.into_iter().filter(|(worker, _)| *worker == dead).collect();
+    assert_eq!(world.store.rescue(silent).await.unwrap().workers, 1);
+    world.add(JOBS[0]).await;
+    assert_eq!(world.lease(dead).await.len(), 0);
+    assert_eq!(world.lease(alive).await.len(), 1);
+}
