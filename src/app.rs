@@ -9,7 +9,6 @@ use anyhow::{Context, Result, anyhow};
 use aws_lc_rs::digest::{SHA256, digest};
 use contract::Contract;
 use database::Db;
-use envelope::{KeyFile, KeyRing, ProofKey, SealingRing};
 use job::{EFFECTS, Facts, Registry, RegistryBuilder, Services};
 use manifest::Manifest;
 use reporting::{Event, MetricNames, Metrics, Scrubber, Sentry};
@@ -19,7 +18,9 @@ use values::{Clock, Source, Timestamp, hex};
 
 use crate::configuration::{self, Sections};
 use crate::home::{DEFAULT_FOLDER, Home};
+use crate::keys::{KeyStore, Keys, read_keys};
 use crate::settings::Settings;
+use crate::writable;
 
 /// The manifest that is compiled in, for the embedded default.
 pub const BUILT_IN_MANIFEST: &str = include_str!("../worker.toml");
@@ -71,17 +72,6 @@ impl Program {
     }
 }
 
-/// Keys in the forms in which they are used.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    /// The key file.
-    pub file: KeyFile,
-    /// Checks proofs: keys of the file and of the manifest.
-    pub ring: Arc<KeyRing>,
-    /// Opens configuration.
-    pub sealing: Arc<SealingRing>,
-}
-
 /// Where things are told.
 #[derive(Debug, Clone)]
 pub struct Reporter {
@@ -123,7 +113,7 @@ pub struct App {
     /// Folder of database and keys.
     pub home: Home,
     /// The keys.
-    pub keys: Keys,
+    pub keys: KeyStore,
     /// The worker's own configuration.
     pub sections: Arc<Sections>,
     /// Names of these sections.
@@ -151,6 +141,9 @@ impl std::fmt::Debug for App {
 }
 
 /// Reads and checks the manifest: the named file, worker.toml, or the built-in one.
+///
+/// # Errors
+/// Everything that is wrong in it, or does not fit the jobs of the program.
 pub fn read_manifest(settings: &Settings, program: &Program) -> Result<(Manifest, String)> {
     let names = program.contract.names();
     // A file in the current folder is the company's; other programs use it only when it is named.
@@ -169,8 +162,14 @@ pub fn read_manifest(settings: &Settings, program: &Program) -> Result<(Manifest
             (text, shown)
         }
     };
-    let manifest = Manifest::parse(&text, &names)
-        .map_err(|problems| anyhow!("{origin} has {} problem(s)\n{problems}", problems.0.len()))?;
+    let manifest = Manifest::parse(&text, &names).map_err(|problems| {
+        anyhow!("{origin} has {} problem(s)\n{}", problems.0.len(), problems.of_file(&origin))
+    })?;
+    let mut checker = RegistryBuilder::checker(&manifest, &origin);
+    (program.register)(&mut checker);
+    checker
+        .check(&program.contract)
+        .map_err(|problems| anyhow!("{origin} and the registry do not fit\n{problems}"))?;
     Ok((manifest, origin))
 }
 
@@ -198,21 +197,18 @@ impl App {
         if !manifest.worker.require_signatures {
             tracing::warn!("require_signatures is off: tasks without a proof are accepted");
         }
-        let now = SystemClock.now();
-        check_clock(now)?;
-        let home = Home::open(settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER)), now)?;
-        let keys = read_keys(&home, &manifest)?;
         let file = settings.configuration_file.clone();
         let file = file.or_else(|| manifest.worker.configuration_file.as_ref().map(PathBuf::from));
         let sections = configuration::read(file.as_deref(), &settings.sections)?;
-        let path = home.database_path();
-        let db = Db::open_sqlite(&path)
+        configuration::check(&sections, &program.contract)?;
+        let now = SystemClock.now();
+        check_clock(now)?;
+        let home = Home::open(settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER)), now)?;
+        // Bad keys are told before anything is made; they are kept once there is somebody to tell.
+        read_keys(&home, &manifest)?;
+        let (db, store) = open_database(&home, &clock, now)
             .await
-            .with_context(|| format!("cannot open the database {}", path.display()))?;
-        let store: Arc<dyn TaskStore> =
-            Arc::new(SqliteStore::open(db.clone(), Arc::clone(&clock)).await?);
-        EFFECTS.migrate(&db, now).await?;
-        models::SCHEMA.migrate(&db, now).await?;
+            .map_err(|error| writable::explain(home.folder(), error))?;
         let release = fingerprint(&manifest, &program.contract);
         let host = host_name();
         let services = Services {
@@ -228,6 +224,7 @@ impl App {
             anyhow!("{manifest_origin} and the registry do not fit\n{problems}")
         })?;
         let reporter = reporter(&settings, &manifest, &registry, scrubber)?;
+        let keys = KeyStore::open(home.clone(), Arc::clone(&manifest), reporter.sentry.clone())?;
         Ok(Self {
             settings: Arc::new(settings),
             manifest,
@@ -247,39 +244,46 @@ impl App {
         })
     }
 
-    /// The rules of admission as this worker applies them.
-    pub fn rules(&self) -> Rules<'_> {
+    /// The rules of admission as this worker applies them with these keys.
+    pub fn rules<'a>(&'a self, keys: &'a Keys) -> Rules<'a> {
         Rules {
             manifest: &self.manifest,
             contract: &self.contract,
-            keys: Some(&self.keys.ring),
-            sealing: Some(&self.keys.sealing),
+            keys: Some(&keys.ring),
+            sealing: Some(&keys.sealing),
             worker_sections: Some(&self.section_names),
         }
     }
 
-    /// Speaks for a source whose key this machine holds.
+    /// Fingerprint of registry, manifest and keys: whoever has another may accept a held task.
+    pub fn holder(&self) -> String {
+        format!("{}-{}", self.release, self.keys.current().fingerprint)
+    }
+
+    /// Speaks for a source whose key this machine holds, with its newest key at any time.
     ///
     /// # Errors
     /// If it holds none; the message names the command that makes one.
     pub fn producer(&self, source: &str) -> Result<Producer> {
         let name: Source = source.parse().context("the source is not a name")?;
-        let key = self.keys.file.signing_key(&name, SystemClock.now()).with_context(|| {
+        let keys = self.keys.current();
+        let key = keys.file.signing_key(&name, SystemClock.now()).with_context(|| {
             format!("this machine holds no key for source `{source}`; make one: main-worker keys make --source {source}")
         })?;
         let reporter = self.reporter.clone();
-        Ok(Producer::new(ProducerParts {
+        let producer = Producer::new(ProducerParts {
             store: Arc::clone(&self.store),
             manifest: Arc::clone(&self.manifest),
             contract: Arc::clone(&self.contract),
             key: Arc::new(key),
-            keys: Some(Arc::clone(&self.keys.ring)),
-            sealing: self.keys.file.newest_sealing_public(),
+            keys: Some(Arc::clone(&keys.ring)),
+            sealing: keys.file.newest_sealing_public(),
             configuration: Arc::default(),
             on_rejection: Some(Arc::new(move |rejection, first| {
                 reporter.rejected(rejection, first);
             })),
-        }))
+        });
+        Ok(producer.renewed_by(self.keys.renewal(name)))
     }
 
     /// Lets what is on its way to Sentry arrive, for at most two seconds.
@@ -293,6 +297,22 @@ impl App {
     }
 }
 
+/// Opens the database and the task store in it, and brings both up to date.
+async fn open_database(
+    home: &Home,
+    clock: &Arc<dyn Clock>,
+    now: Timestamp,
+) -> Result<(Db, Arc<dyn TaskStore>)> {
+    let path = home.database_path();
+    let db = Db::open_sqlite(&path)
+        .await
+        .with_context(|| format!("cannot open the database {}", path.display()))?;
+    let store = Arc::new(SqliteStore::open(db.clone(), Arc::clone(clock)).await?);
+    EFFECTS.migrate(&db, now).await?;
+    models::SCHEMA.migrate(&db, now).await?;
+    Ok((db, store))
+}
+
 /// Refuses a clock that is certainly wrong: ids, proofs and months would be wrong with it.
 fn check_clock(now: Timestamp) -> Result<()> {
     if now < Timestamp::EPOCH {
@@ -301,27 +321,6 @@ fn check_clock(now: Timestamp) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Puts the keys of the file and of the manifest into one ring.
-pub fn read_keys(home: &Home, manifest: &Manifest) -> Result<Keys> {
-    let file = home.read_keys()?;
-    let mut ring = file.ring();
-    for (source, rules) in &manifest.sources {
-        for row in &rules.keys {
-            let mut key = ProofKey::ed25519(&row.id, source.clone(), &row.public_key_text())
-                .with_context(|| format!("key `{}` of source `{source}`", row.id))?;
-            key.expires_at = row.expires_at;
-            ring.add(key).with_context(|| {
-                format!(
-                    "source `{source}` has the key id `{}` in worker.toml and in the key file",
-                    row.id
-                )
-            })?;
-        }
-    }
-    let sealing = Arc::new(file.sealing_ring());
-    Ok(Keys { file, ring: Arc::new(ring), sealing })
 }
 
 /// Sixteen hexadecimal digits over everything that decides what this release accepts.

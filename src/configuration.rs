@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use contract::Contract;
 use serde_json::Value;
 use values::Secret;
 
@@ -31,6 +32,25 @@ pub fn read(file: Option<&Path>, environment: &[(String, Secret<String>)]) -> Re
         sections.insert(name.clone(), value.clone());
     }
     Ok(sections)
+}
+
+/// Holds the worker's own sections against the jobs that read them; others may lie there too.
+///
+/// # Errors
+/// Every field that is wrong, never its value.
+pub fn check(sections: &Sections, contract: &Contract) -> Result<()> {
+    let mut problems = Vec::new();
+    let declared = contract.jobs().iter().flat_map(|job| job.sections);
+    for section in declared.filter(|section| section.origin.allows_worker()) {
+        if let Some(value) = sections.get(section.name)
+            && let Err(problem) = section.check(value.expose())
+        {
+            problems.push(format!("{problem}, in the worker's own configuration"));
+        }
+    }
+    problems.dedup();
+    anyhow::ensure!(problems.is_empty(), problems.join("\n"));
+    Ok(())
 }
 
 /// Reads sections from text: JSON if it begins with a brace, TOML otherwise.
@@ -86,6 +106,17 @@ mod tests {
         assert!(sections.contains_key("other"));
         let json = Secret::new(r#"{"a":{"b":"c"}}"#.to_owned());
         assert_eq!(texts(&parse(&json).unwrap()["a"]), ["c"]);
+    }
+
+    #[test]
+    fn names_wrong_fields_of_its_own_sections_once() {
+        let text = r#"{"objectStorage":{"accessKeyId":["canary"]},"other":{"any":1}}"#;
+        let sections = parse(&Secret::new(text.to_owned())).unwrap();
+        let error = check(&sections, contract::contract()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "configuration.objectStorage.accessKeyId: wrong value, expected a string, in the worker's own configuration"
+        );
     }
 
     #[test]

@@ -22,7 +22,53 @@ pub struct Home {
 
 impl Home {
     /// Opens the folder and makes it, with new keys, if it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written, or its database is there without the keys: new ones
+    /// would turn every waiting task away.
     pub fn open(folder: &Path, now: Timestamp) -> Result<Self> {
+        let home = Self::make(folder)?;
+        // The first start makes keys before the database, so a database found here has, or had,
+        // its keys, even if another process is at its first start right now.
+        let has_database = home.database_path().exists();
+        if !home.keys_path().exists() {
+            if has_database {
+                bail!(
+                    "{} is missing beside the database {}; restore it from a backup, or, if it is lost, run: main-worker keys init --force",
+                    home.keys_path().display(),
+                    home.database_path().display()
+                );
+            }
+            home.make_keys(now)?;
+        }
+        Ok(home)
+    }
+
+    /// Makes the first keys; with `lost`, also beside a database whose keys are gone for good.
+    ///
+    /// # Errors
+    /// There is a key file, or there is a database and `lost` is not set; nothing is replaced.
+    pub fn init_keys(folder: &Path, lost: bool, now: Timestamp) -> Result<Self> {
+        let home = Self::make(folder)?;
+        let shown = home.keys_path();
+        let shown = shown.display();
+        if home.keys_path().exists() {
+            bail!(
+                "{shown} exists; `main-worker keys rotate` replaces single keys; to give all of them up, move the file away first"
+            );
+        }
+        if home.database_path().exists() && !lost {
+            bail!(
+                "{shown} is missing beside the database {}; restore it from a backup, or add --force to make new keys, under which no task that waits now can be proven",
+                home.database_path().display()
+            );
+        }
+        home.make_keys(now)?;
+        Ok(home)
+    }
+
+    /// Makes the folder if it is missing.
+    fn make(folder: &Path) -> Result<Self> {
         let shown = folder.display();
         match fs::DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => {}
@@ -33,11 +79,7 @@ impl Home {
                 });
             }
         }
-        let home = Self { folder: folder.to_owned() };
-        if !home.keys_path().exists() {
-            home.make_keys(now)?;
-        }
-        Ok(home)
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// Names the folder without opening or making it.
@@ -85,9 +127,9 @@ impl Home {
         let mut keys = KeyFile::default();
         for name in LOCAL_SOURCES {
             let source: Source = name.parse().expect("a source of this program");
-            keys.add_proof_key(&source, Algorithm::Mac, &format!("{name}-1"), now)?;
+            keys.add_proof_key(&source, Algorithm::Mac, &key_id(name, 1), now)?;
         }
-        keys.rotate_sealing("sealing-1", now)?;
+        keys.rotate_sealing(&key_id("sealing", 1), now)?;
         let draft = self.draft(&keys)?;
         // A hard link appears with its whole content, and fails if another process was first.
         let linked = fs::hard_link(&draft, self.keys_path());
@@ -117,6 +159,17 @@ impl Home {
     }
 }
 
+/// The id of a key made here: `NAME-NUMBER-` and four random characters, as in `api-1-k7f3`.
+///
+/// The random part keeps two homes from using one id for different keys: a task proven with a
+/// foreign key is then known to be that, instead of looking altered.
+pub(crate) fn key_id(name: &str, number: u32) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let random = tasks::random_bytes::<4>();
+    let tail = random.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    format!("{name}-{number}-{}", tail.iter().collect::<String>())
+}
+
 fn sync_folder(folder: &Path) -> Result<()> {
     fs::File::open(folder)?.sync_all().with_context(|| format!("cannot sync {}", folder.display()))
 }
@@ -143,5 +196,33 @@ mod tests {
         }
         fs::set_permissions(home.keys_path(), fs::Permissions::from_mode(0o644)).unwrap();
         assert!(home.read_keys().unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn makes_no_new_keys_beside_a_database_unless_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_seconds(1_790_000_000);
+        let home = Home::open(folder.path(), now).unwrap();
+        let refused = |lost| Home::init_keys(folder.path(), lost, now).unwrap_err().to_string();
+        assert!(refused(true).contains("keys rotate"));
+        fs::write(home.database_path(), b"").unwrap();
+        Home::open(folder.path(), now).unwrap();
+        fs::remove_file(home.keys_path()).unwrap();
+        let error = Home::open(folder.path(), now).unwrap_err().to_string();
+        assert!(
+            error.contains("keys.json is missing") && error.contains("init --force"),
+            "{error}"
+        );
+        assert!(refused(false).contains("--force"));
+        assert!(!home.keys_path().exists());
+        Home::init_keys(folder.path(), true, now).unwrap();
+        Home::open(folder.path(), now).unwrap();
+    }
+
+    #[test]
+    fn two_homes_share_no_key_id() {
+        let ids: std::collections::BTreeSet<_> = (0..8).map(|_| key_id("api", 1)).collect();
+        assert!(ids.len() > 1, "{ids:?}");
+        assert!(ids.iter().all(|id| id.starts_with("api-1-") && id.len() == 10), "{ids:?}");
     }
 }

@@ -10,6 +10,8 @@ pub mod cli;
 pub mod configuration;
 pub mod demo;
 pub mod home;
+pub mod keys;
 pub mod settings;
 pub mod title;
 pub mod work;
+mod writable;

@@ -11,9 +11,11 @@ use serde::Serialize;
 use values::Clock;
 
 use super::{Exit, Invocation, exit};
-use crate::app::{App, SystemClock, read_keys, read_manifest};
+use crate::app::{App, SystemClock, read_manifest};
 use crate::configuration::{self, Sections};
 use crate::home::{DEFAULT_FOLDER, Home};
+use crate::keys::read_keys;
+use crate::writable;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -119,6 +121,7 @@ fn sections(invocation: &Invocation, manifest: &Manifest) -> Result<(Sections, S
     let file = invocation.settings.configuration_file.clone();
     let file = file.or_else(|| manifest.worker.configuration_file.as_ref().map(PathBuf::from));
     let sections = configuration::read(file.as_deref(), &invocation.settings.sections)?;
+    configuration::check(&sections, &invocation.program.contract)?;
     let mut missing = Vec::new();
     for job in invocation.program.contract.jobs() {
         let needed =
@@ -167,7 +170,8 @@ fn keys(folder: &Path, manifest: &Manifest) -> Result<(Home, String)> {
 
 async fn database(home: &Home) -> Result<((), String)> {
     let path = home.database_path();
-    let db = Db::open_sqlite(&path).await?;
+    let explain = |error: anyhow::Error| writable::explain(home.folder(), error);
+    let db = Db::open_sqlite(&path).await.map_err(|error| explain(error.into()))?;
     db.check().await?;
     let engine = db.engine().await?;
     db.close().await;

@@ -23,7 +23,7 @@ use crate::app::{App, SystemClock};
 use crate::demo::{
     Company, DemoFolder, Expected, Watch, WrittenLogs, human_bytes, manifest, write_logs,
 };
-use crate::home::{DEFAULT_FOLDER, Home};
+use crate::home::{DEFAULT_FOLDER, Home, key_id};
 use crate::settings::Settings;
 use crate::work::{WorkOptions, work};
 
@@ -102,7 +102,7 @@ async fn open(invocation: &Invocation, now: Timestamp) -> Result<App> {
     let home = Home::open(Path::new(DEFAULT_FOLDER), now)?;
     let mut keys = home.read_keys()?;
     let api: Source = "api".parse().expect("a source of this program");
-    keys.add_proof_key(&api, Algorithm::Mac, "api-1", now)?;
+    keys.add_proof_key(&api, Algorithm::Mac, &key_id("api", 1), now)?;
     home.write_keys(&keys)?;
     let settings = Settings {
         home: Some(DEFAULT_FOLDER.into()),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tasks::Enqueued;
 use values::{Secret, Source, Span, did_you_mean};
 
-use super::{Exit, Invocation, exit, run};
+use super::{Exit, Invocation, bounds, exit, run};
 use crate::app::App;
 use crate::configuration;
 
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     wait: bool,
     /// How long to wait at the most
-    #[arg(long, value_name = "SPAN", default_value = "1h", requires = "wait")]
+    #[arg(long, value_name = "SPAN", default_value = "1h", requires = "wait", value_parser = bounds::wait)]
     wait_timeout: Span,
 }
 
@@ -191,7 +191,7 @@ fn check_source(app: &App, job: &str, claimed: &str) -> Result<(), Rejection> {
             .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         return reject(Code::UnknownSource, format!("worker.toml has no such source{hint}"));
     };
-    if app.keys.file.signing_key(source, app.clock.now()).is_none() {
+    if app.keys.current().file.signing_key(source, app.clock.now()).is_none() {
         let message = format!(
             "this machine holds no key for `{source}`; make one: main-worker keys make --source {source}"
         );

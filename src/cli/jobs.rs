@@ -199,7 +199,7 @@ fn show(invocation: &Invocation, name: &str) -> Result<Exit> {
 }
 
 fn described(section: &Section) -> String {
-    let Section { name, origin, required, description } = section;
+    let Section { name, origin, required, description, check: _ } = section;
     let need = if *required { "required" } else { "optional" };
     let from = match origin {
         contract::Origin::Worker => "from the worker's own configuration",

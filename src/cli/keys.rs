@@ -23,7 +23,7 @@ use crate::home::{DEFAULT_FOLDER, Home};
   main-worker keys make --source api --ed25519 --out api.json    (hand api.json to the API)
   main-worker keys add --source media_host --public ed25519:... --id host-1
   main-worker keys rotate --source scheduler --overlap 7d
-  main-worker keys revoke api-1")]
+  main-worker keys revoke api-1-k7f3")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Keys,
@@ -33,6 +33,12 @@ pub(super) struct Arguments {
 enum Keys {
     /// Show every key without its secret, with the lines for worker.toml
     Show,
+    /// Make the first keys, or new ones in place of a key file that is lost
+    Init {
+        /// Make them beside a database, whose waiting tasks can then not be proven
+        #[arg(long)]
+        force: bool,
+    },
     /// Make a key with which a source proves itself
     Make(Make),
     /// Add the public part of a key that only its source holds
@@ -64,10 +70,11 @@ struct Make {
     /// Make an Ed25519 key, whose checking half cannot prove; a MAC key otherwise
     #[arg(long)]
     ed25519: bool,
-    /// Id of the key; SOURCE-1, SOURCE-2 ... when absent
+    /// Id of the key; SOURCE, a number and four random characters when absent
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// File for the source, with the secret; keys/ID.json in the home folder when absent
+    /// File for the source, with the secret; keys/SOURCE-NUMBER.json, or keys/ID.json for a
+    /// chosen id, in the home folder when absent
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the secret on stdout instead of writing a file
@@ -89,12 +96,12 @@ struct Rotate {
     #[arg(long)]
     sealing: bool,
     /// How long the old keys are still taken
-    #[arg(long, value_name = "SPAN", default_value = "7d", conflicts_with = "sealing")]
+    #[arg(long, value_name = "SPAN", default_value = "7d", conflicts_with = "sealing", value_parser = super::bounds::wait)]
     overlap: Span,
-    /// Id of the new key; the next free number when absent
+    /// Id of the new key; the next free number and four random characters when absent
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// File for the source, with the secret; keys/ID.json in the home folder when absent
+    /// File for the source, with the secret; as `make` names it when absent
     #[arg(long, value_name = "FILE", conflicts_with = "sealing")]
     out: Option<PathBuf>,
 }
@@ -126,6 +133,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
     let opened = || Opened::new(invocation).map_err(|error| error.context(Exit::Settings));
     match arguments.command {
         Keys::Show => show(invocation, &opened()?.file),
+        Keys::Init { force } => change::init(invocation, force).await,
         Keys::Make(make) => change::make(invocation, opened()?, make),
         Keys::Add { source, public, id } => {
             change::add(invocation, opened()?, &source, &public, id)

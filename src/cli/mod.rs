@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod bounds;
 mod check;
 mod demo;
 mod enqueue;
@@ -17,6 +18,7 @@ mod transfer;
 mod work;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -127,8 +129,8 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; both print themselves.
-            error.print().ok();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Completed };
+            output::remember(error.print().and_then(|()| std::io::stdout().flush()));
+            return if error.use_stderr() { Exit::Usage } else { nothing_lost(Exit::Completed) };
         }
     };
     let invocation = Invocation {
@@ -148,12 +150,20 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         ended
     });
-    ended.unwrap_or_else(|error| {
+    nothing_lost(ended.unwrap_or_else(|error| {
         let exit = error.downcast_ref::<Exit>().copied().unwrap_or(Exit::Failed);
         let shown = exit::describe(&error);
         invocation.output.error(&invocation.scrubber.scrub(&shown));
         exit
-    })
+    }))
+}
+
+/// Tells that results could not be printed; then nothing ended well.
+fn nothing_lost(exit: Exit) -> Exit {
+    let Some(cause) = Output::lost() else { return exit };
+    Output::new(Format::Human, true)
+        .error(&format!("results are lost: cannot write to stdout: {cause}"));
+    if exit == Exit::Completed { Exit::Failed } else { exit }
 }
 
 fn start_logging(invocation: &Invocation, filter: &str) -> Result<()> {

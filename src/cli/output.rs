@@ -1,10 +1,14 @@
 //! What goes to stdout and stderr: sentences and tables for people, JSON for programs.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use super::Format;
+
+/// The first failed write to stdout: of the whole process, as stdout is.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// Where results go.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +35,13 @@ impl Output {
 
     /// Prints a line for people.
     pub fn line(self, text: &str) {
-        // Whoever closed the pipe does not want the rest.
-        writeln!(std::io::stdout(), "{text}").ok();
+        let mut stdout = io::stdout().lock();
+        remember(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
+    }
+
+    /// Why results were lost, if some were.
+    pub(super) fn lost() -> Option<&'static str> {
+        LOST.get().map(String::as_str)
     }
 
     /// Prints one JSON value: on one line for programs, indented for people.
@@ -48,7 +57,7 @@ impl Output {
     /// Prints an error on stderr.
     pub fn error(self, text: &str) {
         let line = if self.is_json() {
-            serde_json::json!({ "error": text }).to_string()
+            escaped_json(&serde_json::json!({ "error": text }).to_string())
         } else {
             let lines: Vec<String> = text.lines().map(printable).collect();
             format!("error: {}", lines.join("\n"))
@@ -80,6 +89,17 @@ impl Output {
     }
 }
 
+/// Remembers a write to stdout that failed, so that the process does not end as if it had not.
+pub(super) fn remember(written: io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        // Whoever closed the pipe does not want the rest.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        // Only the first counts.
+        Err(error) => drop(LOST.set(error.to_string())),
+    }
+}
+
 /// Escapes what could steer a terminal or turn text around, so that a stranger's text stays text.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -96,16 +116,16 @@ pub(super) fn printable(text: &str) -> String {
 /// Control characters, and those without width that change how others are shown.
 fn steers(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Escapes them in written JSON too, which leaves all but the first 32 as they are.
+/// Escapes them in written JSON too: there the first 32 stand only between values.
 fn escaped_json(json: &str) -> String {
     use std::fmt::Write;
 
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
-        if c != '\n' && steers(c) {
+        if c >= ' ' && steers(c) {
             write!(shown, "\\u{:04x}", u32::from(c)).expect("memory takes every write");
         } else {
             shown.push(c);

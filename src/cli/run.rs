@@ -139,6 +139,7 @@ fn add_sections(app: &mut App, path: &Path) -> Result<()> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     let added = configuration::parse(&Secret::new(text)).with_context(|| format!("in {shown}"))?;
+    configuration::check(&added, &app.contract).with_context(|| format!("in {shown}"))?;
     let mut sections = (*app.sections).clone();
     sections.extend(added);
     app.section_names = Arc::new(sections.keys().cloned().collect());

@@ -1,5 +1,7 @@
 //! `main-worker import` and `main-worker export`: JSON Lines in and out.
 
+mod target;
+
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use models::transfer::{
     self, Counts, ImportOptions, ImportReport, Importer, Kind, LineReader, TransferError,
 };
 use serde_json::{Value, json};
+
+use target::Target;
 
 use super::{Exit, Invocation, Output};
 
@@ -146,8 +150,9 @@ pub(super) async fn export(invocation: &Invocation, arguments: ExportArguments) 
     let ExportArguments { kind, out } = arguments;
     let Some(path) = out.filter(|path| path != Path::new("-")) else {
         let mut stdout = std::io::stdout();
-        return match transfer::export(&app.db, kind, &mut stdout).await {
-            Ok(_) => Ok(Exit::Completed),
+        let written = transfer::export(&app.db, kind, &mut stdout).await;
+        return match written.and_then(|_| stdout.flush().map_err(TransferError::Write)) {
+            Ok(()) => Ok(Exit::Completed),
             // Whoever closed the pipe does not want the rest.
             Err(TransferError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {
                 Ok(Exit::Completed)
@@ -156,23 +161,12 @@ pub(super) async fn export(invocation: &Invocation, arguments: ExportArguments) 
         };
     };
     let shown = path.display().to_string();
-    let mut draft = path.clone().into_os_string();
-    draft.push(".part");
-    let draft = PathBuf::from(draft);
-    let file = File::create(&draft)
-        .with_context(|| format!("cannot write {}", draft.display()))
-        .map_err(|error| error.context(Exit::Usage))?;
+    let mut target = Target::open(&path).map_err(|error| error.context(Exit::Usage))?;
     let progress = bar(None);
-    let mut target = progress.wrap_write(&file);
-    let written = transfer::export(&app.db, kind, &mut target).await;
+    let written = transfer::export(&app.db, kind, &mut progress.wrap_write(&mut target)).await;
     progress.finish_and_clear();
-    let lines = written.map_err(|error| {
-        std::fs::remove_file(&draft).ok();
-        failed(error)
-    })?;
-    (&file).flush()?;
-    file.sync_all().with_context(|| format!("cannot write {shown}"))?;
-    std::fs::rename(&draft, &path).with_context(|| format!("cannot replace {shown}"))?;
+    let lines = written.map_err(failed)?;
+    target.finish()?;
     if invocation.output.is_json() {
         invocation.output.json(&json!({ "kind": kind.as_str(), "lines": lines, "file": shown }));
     } else {

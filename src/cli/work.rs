@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use values::JobPattern;
 
 use super::{Exit, Invocation};
@@ -32,6 +32,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
+    check_patterns(invocation, &arguments)?;
     let app = invocation.open().await?;
     let options = WorkOptions {
         concurrency: arguments.concurrency,
@@ -53,8 +54,22 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             discarded = end.discarded,
             cancelled = end.cancelled,
             held = end.held,
+            abandoned = end.abandoned,
             "worker ended"
         );
     }
-    Ok(Exit::Completed)
+    Ok(if end.abandoned == 0 { Exit::Completed } else { Exit::TryAgain })
+}
+
+/// Refuses a pattern that names no job.
+fn check_patterns(invocation: &Invocation, arguments: &Arguments) -> Result<()> {
+    let jobs = invocation.program.contract.jobs();
+    for pattern in arguments.jobs.iter().chain(&arguments.except) {
+        if !jobs.iter().any(|job| pattern.matches(&job.job)) {
+            let names = invocation.program.contract.names().join(", ");
+            let error = anyhow!("no job matches `{pattern}`; the jobs are {names}");
+            return Err(error.context(Exit::Usage));
+        }
+    }
+    Ok(())
 }

@@ -22,6 +22,9 @@ pub enum FolderError {
     /// It holds something else.
     #[error("{0} is not empty and holds no earlier demo; name another folder with --folder")]
     NotEmpty(String),
+    /// A link would lead out of it.
+    #[error("{0} is a link; remove it, or name another folder with --folder")]
+    Link(String),
     /// The system refused.
     #[error("cannot {action} {path}")]
     Io {
@@ -50,6 +53,9 @@ impl DemoFolder {
     pub fn prepare(path: &Path, force: bool) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(failed("make", path))?;
         let list = path.join(LIST);
+        if list.is_symlink() {
+            return Err(FolderError::Link(list.display().to_string()));
+        }
         let shown = path.display().to_string();
         match (list.exists(), force) {
             (true, false) => return Err(FolderError::EarlierDemo(shown)),
@@ -71,19 +77,31 @@ impl DemoFolder {
         &self.path
     }
 
-    /// Makes a file with its folders, listed before it is made.
+    /// Makes a file with its folders, listed before it is made; what is there already stays.
     pub fn create(&mut self, name: &Path) -> Result<fs::File, FolderError> {
         self.note(name)?;
         let path = self.path.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed("make", parent))?;
         }
-        fs::File::create(&path).map_err(failed("write", &path))
+        fs::File::create_new(&path).map_err(failed("make", &path))
     }
 
     fn note(&mut self, name: &Path) -> Result<(), FolderError> {
+        leads_nowhere(&self.path, name)?;
         writeln!(self.list, "{}", name.display()).map_err(failed("write", &self.path.join(LIST)))
     }
+}
+
+/// Refuses a name one of whose folders is a link.
+fn leads_nowhere(path: &Path, name: &Path) -> Result<(), FolderError> {
+    for folder in name.ancestors().skip(1).filter(|folder| *folder != Path::new("")) {
+        let folder = path.join(folder);
+        if folder.is_symlink() {
+            return Err(FolderError::Link(folder.display().to_string()));
+        }
+    }
+    Ok(())
 }
 
 fn is_empty(path: &Path) -> Result<bool, FolderError> {
@@ -103,7 +121,11 @@ fn remove_listed(path: &Path) -> Result<(), FolderError> {
         name.components().all(|part| matches!(part, Component::Normal(_)))
             && name.components().next().is_some()
     };
-    for name in text.lines().take(MAX_LISTED).map(Path::new).filter(inside) {
+    let names = || text.lines().take(MAX_LISTED).map(Path::new).filter(inside);
+    for name in names() {
+        leads_nowhere(path, name)?;
+    }
+    for name in names() {
         let file = path.join(name);
         match fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -145,6 +167,44 @@ mod tests {
         DemoFolder::prepare(&path, true).unwrap();
         assert!(!path.join("logs/a").exists() && !path.join("worker.toml").exists());
         assert!(path.join("logs/own.txt").exists() && outer.path().join("outside").exists());
+    }
+
+    #[test]
+    fn force_follows_no_link() {
+        for (link, file) in [("logs", "a/1.gz"), (".main-worker", "keys.json")] {
+            let outer = tempfile::tempdir().unwrap();
+            let (path, own) = (outer.path().join("demo"), outer.path().join("own"));
+            let mut folder = DemoFolder::prepare(&path, false).unwrap();
+            folder.create(Path::new("logs/a/1.gz")).unwrap();
+            fs::create_dir_all(own.join("a")).unwrap();
+            fs::write(own.join(file), "mine").unwrap();
+            fs::remove_dir_all(path.join(link)).ok();
+            std::os::unix::fs::symlink(&own, path.join(link)).unwrap();
+            let refused = DemoFolder::prepare(&path, true).unwrap_err();
+            assert!(matches!(refused, FolderError::Link(_)), "{link}: {refused}");
+            assert_eq!(fs::read(own.join(file)).unwrap(), b"mine");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_a_link_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        fs::write(&own, "mine").unwrap();
+        std::os::unix::fs::symlink(&own, folder.path().join(LIST)).unwrap();
+        let refused = DemoFolder::prepare(folder.path(), true).unwrap_err();
+        assert!(matches!(refused, FolderError::Link(_)), "{refused}");
+        assert_eq!(fs::read(&own).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn overwrites_nothing() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("demo");
+        let mut folder = DemoFolder::prepare(&path, false).unwrap();
+        fs::write(path.join("worker.toml"), "mine").unwrap();
+        folder.create(Path::new("worker.toml")).unwrap_err();
+        assert_eq!(fs::read(path.join("worker.toml")).unwrap(), b"mine");
     }
 
     #[test]

@@ -12,13 +12,14 @@ use job::{
 };
 use reporting::{AttemptLog, Event, ScrubGuard, TaskOutcome, TaskTags};
 use scheduling::Producer;
-use tasks::{AttemptReport, Backoff, LeasedTask, Settle, StoredTask};
+use tasks::{AttemptReport, Backoff, LeasedTask, Settle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use values::{Clock, JobName, Secret, Source, Span, TaskId};
 
 use crate::app::App;
 use crate::configuration::{self, Sections};
+use crate::keys::Keys;
 
 /// How long a handler that was told to stop may take before it is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -78,8 +79,9 @@ pub enum Ended {
 /// Reads a stored task back into what was proven.
 fn read_stored(
     app: &App,
-    task: &StoredTask,
+    leased: &LeasedTask,
 ) -> Result<(Envelope, Stamp, Option<Proof>), Rejection> {
+    let task = &leased.task;
     let limits = admission::limits(&app.manifest);
     let broken = |error: EnvelopeError| admission::malformed(&task.job, &task.source, &error);
     let read = |bytes: &[u8]| {
@@ -101,12 +103,30 @@ fn read_stored(
     if stamp.task_id != task.task_id {
         return Err(bad_proof("the stamp belongs to another task"));
     }
+    check_row(leased, &stamp).map_err(bad_proof)?;
     let proof = task.proof.as_deref().map(str::parse).transpose();
     let proof = proof.map_err(|_| bad_proof("the stored proof cannot be read"))?;
     Ok((envelope, stamp, proof))
 }
 
+/// Holds the row that the task was leased by against what its source proved.
+///
+/// `tasks retry` grants one attempt more than were made, and starts a task before its time: so the
+/// attempts may be raised to this one, and the earliest start is not compared.
+fn check_row(leased: &LeasedTask, stamp: &Stamp) -> Result<(), &'static str> {
+    if leased.priority != stamp.priority {
+        return Err("the stored priority is not the one that was proven; enqueue the task again");
+    }
+    if leased.max_attempts > stamp.max_attempts.max(leased.attempt) {
+        return Err("the stored row allows more attempts than were proven; enqueue the task again");
+    }
+    Ok(())
+}
+
 /// Admits an envelope, finds its handler and opens its configuration.
+///
+/// What only other keys could accept is judged again by the newest ones: a key may have been added
+/// a moment ago.
 ///
 /// # Errors
 /// A rejection, never a failed attempt.
@@ -115,7 +135,32 @@ pub fn prepare(
     envelope: &Envelope,
     voucher: &Voucher<'_>,
 ) -> Result<Prepared, Rejection> {
-    let admitted = admission::admit(&app.rules(), envelope, voucher)?;
+    let keys = app.keys.current();
+    match prepare_with(app, &keys, envelope, voucher) {
+        Err(rejection) if depends_on_keys(&rejection) => {
+            let newest = app.keys.newest();
+            if Arc::ptr_eq(&keys, &newest) {
+                return Err(rejection);
+            }
+            prepare_with(app, &newest, envelope, voucher)
+        }
+        prepared => prepared,
+    }
+}
+
+/// Whether a proof or a sealed section may be right under keys that are not known yet.
+fn depends_on_keys(rejection: &Rejection) -> bool {
+    matches!(rejection.code, Code::BadProof | Code::MissingConfiguration)
+        && !rejection.ends_at_once()
+}
+
+fn prepare_with(
+    app: &App,
+    keys: &Keys,
+    envelope: &Envelope,
+    voucher: &Voucher<'_>,
+) -> Result<Prepared, Rejection> {
+    let admitted = admission::admit(&app.rules(keys), envelope, voucher)?;
     let job = admitted.descriptor.job.clone();
     let reject = |code, field: &str, message: String| {
         Rejection::new(code, &envelope.job_name, &envelope.source, field, message)
@@ -129,7 +174,7 @@ pub fn prepare(
     for declared in admitted.descriptor.sections {
         let value = match given.get(declared.name) {
             Some(value) => {
-                let opened = open(app, envelope, declared.name, value).map_err(|message| {
+                let opened = open(keys, envelope, declared.name, value).map_err(|message| {
                     let field = format!("configuration.{}", declared.name);
                     reject(Code::MissingConfiguration, &field, message)
                 })?;
@@ -157,7 +202,7 @@ pub fn prepare(
 }
 
 fn open(
-    app: &App,
+    keys: &Keys,
     envelope: &Envelope,
     name: &str,
     value: &RawJson,
@@ -168,8 +213,7 @@ fn open(
     }
     let text: String =
         serde_json::from_str(value.as_str()).map_err(|_| "it is not a text".to_owned())?;
-    let opened = app
-        .keys
+    let opened = keys
         .sealing
         .open(&envelope.source, &envelope.job_name, name, &text)
         .map_err(|error| error.to_string())?;
@@ -295,7 +339,7 @@ pub async fn run_attempt(
     progress: ProgressSink,
     clock: &Arc<dyn Clock>,
 ) -> Ran {
-    let admitted = read_stored(app, &leased.task).and_then(|(envelope, stamp, proof)| {
+    let admitted = read_stored(app, leased).and_then(|(envelope, stamp, proof)| {
         let now = clock.now();
         let proof = proof.as_ref();
         let voucher = Voucher::Proof { door: Door::Dispatch, now, stamp: &stamp, proof };
@@ -468,10 +512,10 @@ async fn rejected(app: &App, leased: &LeasedTask, rejection: &Rejection) -> Ran 
         error: Some(rejection.to_string()),
         log: None,
     };
-    let settle = if rejection.code.ends_at_once() {
+    let settle = if rejection.ends_at_once() {
         Settle::Reject
     } else {
-        Settle::Hold { code: rejection.code.to_string(), release: app.release.clone() }
+        Settle::Hold { code: rejection.code.to_string(), release: app.holder() }
     };
     Ran { settle, report, outcome: None }
 }

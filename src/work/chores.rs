@@ -232,7 +232,7 @@ async fn rescue(
 /// Offers held tasks to this release again if another one held them; ends those over the limit.
 async fn review_held(app: App) {
     let limit = app.clock.now().before(app.manifest.worker.hold_limit);
-    let over = match app.store.review_held(app.release.clone(), limit).await {
+    let over = match app.store.review_held(app.holder(), limit).await {
         Ok(over) if !over.is_empty() => over,
         _ => return,
     };

@@ -129,7 +129,8 @@ fn a_secret_in_configuration_is_found_nowhere() {
         let task = task.stdout.trim();
         let shown = shell.run(&["tasks", "show", task, "--output", "json"]);
         let sealed = shown.json()["configuration"]["objectStorage"].clone();
-        assert_eq!(sealed, "[sealed to sealing-1]", "{shown:?}");
+        let sealed = sealed.as_str().unwrap();
+        assert!(sealed.starts_with("[sealed to sealing-1-"), "{shown:?}");
         ran_clean("tasks show --output json", &shown);
         ran_clean("tasks show", &shell.run(&["tasks", "show", task]));
     }

@@ -38,7 +38,7 @@ fn stores_what_the_options_say() {
         "taskId": task, "jobName": "logs/process_log", "source": "operator", "state": "scheduled",
         "priority": 2, "attempt": 0, "maxAttempts": 3, "host": "m1", "labels": ["one", "two"],
         "timeout": "1m30s", "jobPayload": {"logSource": "cdn", "key": "a.gz"}, "configuration": {},
-        "proof": "mac with key operator-1", "children": [], "attempts": [], "result": null,
+        "proof": format!("mac with key {}", shell.key("operator")), "children": [], "attempts": [], "result": null,
     });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&shown[key], value, "{key} in {shown:#}");

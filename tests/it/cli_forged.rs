@@ -20,7 +20,7 @@ const EACH: usize = 150;
 /// Ways to forge a task: its name, the SQL over `$1` (the row), and the codes that may follow.
 ///
 /// `(SELECT ...)` of row 1 takes something from a task that is genuine.
-const FORGERIES: [(&str, &str, &str); 22] = [
+const FORGERIES: [(&str, &str, &str); 24] = [
     (
         "payload",
         r#"UPDATE mw_envelope SET payload = CAST('{"echo":"forged"}' AS BLOB) WHERE seq = $1"#,
@@ -74,6 +74,8 @@ const FORGERIES: [(&str, &str, &str); 22] = [
         "UPDATE mw_envelope SET stamp = json_set(stamp, '$.uniqueKey', 'k') WHERE seq = $1",
         "bad_proof",
     ),
+    ("priority of the row", "UPDATE mw_task SET priority = 2 WHERE seq = $1", "bad_proof"),
+    ("attempts of the row", "UPDATE mw_task SET max_attempts = 99 WHERE seq = $1", "bad_proof"),
     ("stamp that is none", "UPDATE mw_envelope SET stamp = 'x' WHERE seq = $1", "bad_proof"),
     (
         "replayed under a new id",

@@ -14,15 +14,14 @@ fn a_made_key_lets_a_source_ask() {
     let said = shell.ok(&["keys", "make", "--source", "api", "--ed25519", "--out", "api.json"]);
     let file: Value = serde_json::from_str(&shell.read("api.json")).unwrap();
     let mode = std::fs::metadata(shell.path("api.json")).unwrap().permissions().mode() & 0o777;
-    assert_eq!(
-        (mode, &file["id"], &file["algorithm"]),
-        (0o600, &json!("api-1"), &json!("ed25519"))
-    );
-    assert!(file["sealing"].as_str().unwrap().starts_with("x25519:sealing-1:"), "{file:#}");
+    let id = shell.key("api");
+    assert!(id.starts_with("api-1-") && id.len() == 10, "{id}");
+    assert_eq!((mode, &file["id"], &file["algorithm"]), (0o600, &json!(id), &json!("ed25519")));
+    assert!(file["sealing"].as_str().unwrap().starts_with("x25519:sealing-1-"), "{file:#}");
     let task = shell.enqueue(&[REPORT, "--source", "api"]);
-    assert_eq!(shell.json(&["tasks", "show", &task])["proof"], "ed25519 with key api-1");
+    assert_eq!(shell.json(&["tasks", "show", &task])["proof"], format!("ed25519 with key {id}"));
     let listed = shell.ok(&["keys", "show"]);
-    let row = format!("{{ id = \"api-1\", public_key = {} }}", file["public"]);
+    let row = format!("{{ id = \"{id}\", public_key = {} }}", file["public"]);
     assert!(listed.contains(&row), "{row} in {listed}");
     let secret = file["secret"].as_str().unwrap();
     for text in [&said, &listed, &shell.json(&["keys", "show"]).to_string()] {
@@ -30,8 +29,14 @@ fn a_made_key_lets_a_source_ask() {
     }
     let printed = shell.ok(&["keys", "make", "--source", "dashboard", "--print-secret"]);
     let printed: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!((&printed["id"], &printed["algorithm"]), (&json!("dashboard-1"), &json!("mac")));
+    let id = shell.key("dashboard");
+    assert_eq!((&printed["id"], &printed["algorithm"]), (&json!(id), &json!("mac")));
     assert!(!shell.home().join("keys").exists());
+    shell.ok(&["keys", "make", "--source", "api"]);
+    shell.ok(&["keys", "make", "--source", "api", "--id", "mine"]);
+    for name in ["api-2", "mine"] {
+        assert!(shell.read(&format!("home/keys/{name}.json")).contains(name), "{name}");
+    }
 }
 
 #[test]
@@ -43,11 +48,15 @@ fn keys_are_refused_before_anything_changes() {
     let make = ["keys", "make", "--source"];
     let check = |arguments: &[&str], words: &[&str]| shell.run(arguments).fails(64, words);
     check(&[&make[..], &["apj"]].concat(), &["no source `apj`", "did you mean `api`?"]);
-    check(&[&make[..], &["api", "--id", "operator-1"]].concat(), &["choose another id"]);
+    let (operator, sealing) = (shell.key("operator"), shell.key("sealing"));
+    check(&[&make[..], &["api", "--id", &operator]].concat(), &["choose another id"]);
     check(&[&make[..], &["api", "--out", "taken.json"]].concat(), &["does not exist yet"]);
     check(&["keys", "add", "--source", "api", "--public", "ed25519:x", "--id", "a"], &["ed25519:"]);
     check(&["keys", "rotate", "--source", "media_host"], &["has no key to rotate"]);
-    check(&["keys", "revoke", "operator-2"], &["did you mean `operator-1`?"]);
+    let near = format!("did you mean `{operator}`?");
+    check(&["keys", "revoke", &operator.replace("-1-", "-2-")], &[&near]);
+    check(&["keys", "revoke", &sealing], &["seals configuration", "keys rotate --sealing"]);
+    shell.run(&["keys", "init"]).fails(78, &["keys.json exists", "keys rotate"]);
     check(&["keys", "rotate"], &["--source"]);
     assert_eq!(
         (shell.read("home/keys.json"), shell.read("taken.json")),
@@ -85,10 +94,14 @@ fn keys_rotate_without_a_gap() {
     shell.ok(&["keys", "rotate", "--source", "operator", "--overlap", "1h"]);
     shell.ok(&["keys", "rotate", "--sealing"]);
     let new = shell.enqueue(&[REPORT]);
-    assert_eq!(shell.json(&["tasks", "show", &new])["proof"], "mac with key operator-2");
+    assert_eq!(
+        shell.json(&["tasks", "show", &new])["proof"],
+        format!("mac with key {}", shell.key("operator"))
+    );
+    assert!(shell.key("operator").starts_with("operator-2-"));
     let shown = shell.ok(&["keys", "show"]);
     assert!(shown.contains("taken until") && shown.contains("opens only"), "{shown}");
-    assert!(shown.contains("x25519:sealing-2:"), "{shown}");
+    assert!(shown.contains("x25519:sealing-2-"), "{shown}");
     shell.ok(&["work", "--until-empty", "--no-schedules"]);
     for task in [old, new] {
         assert_eq!(shell.json(&["tasks", "show", &task])["state"], "completed");
@@ -100,7 +113,7 @@ fn a_revoked_key_names_the_tasks_it_touches() {
     let shell = Shell::new();
     let task = shell.enqueue(&[REPORT]);
     let scheduled = shell.ok(&["enqueue", REPORT, "--source", "scheduler"]);
-    let told = shell.ok(&["keys", "revoke", "operator-1"]);
+    let told = shell.ok(&["keys", "revoke", &shell.key("operator")]);
     assert!(told.contains("1 waiting tasks") && told.contains("bad_proof"), "{told}");
     assert!(told.contains(&task) && !told.contains(scheduled.trim()), "{told}");
     shell.run(&["enqueue", REPORT]).fails(65, &["bad_proof", "keys make --source operator"]);
@@ -108,8 +121,113 @@ fn a_revoked_key_names_the_tasks_it_touches() {
     let shown = shell.json(&["tasks", "show", &task]);
     assert_eq!((&shown["state"], &shown["result"]), (&json!("discarded"), &Value::Null));
     assert!(shown["error"].as_str().unwrap().starts_with("bad_proof: "), "{shown:#}");
-    let again = shell.json(&["keys", "revoke", "scheduler-1"]);
+    let again = shell.json(&["keys", "revoke", &shell.key("scheduler")]);
     assert_eq!(again["touchedTasks"], json!([]));
+}
+
+/// A worker that goes on until it is stopped, with what it says in a file.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(shell: &Shell) -> Self {
+        let log = std::fs::File::create(shell.path("log")).unwrap();
+        let mut command = shell.command(&["work", "--no-schedules"]);
+        Self(command.stdout(std::process::Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+/// Waits until what `tasks show` says of the task is as wanted.
+fn until(shell: &Shell, task: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let began = std::time::Instant::now();
+    loop {
+        let shown = shell.json(&["tasks", "show", task]);
+        if wanted(&shown) {
+            return shown;
+        }
+        assert!(began.elapsed() < crate::site::PATIENCE, "{shown:#} {}", shell.read("log"));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_running_worker_learns_of_new_and_withdrawn_keys() {
+    let shell = Shell::new();
+    let first = shell.enqueue(&[REPORT]);
+    let worker = Running::start(&shell);
+    let completed = |shown: &Value| shown["state"] == "completed";
+    until(&shell, &first, completed);
+    let old = shell.key("operator");
+    shell.ok(&["keys", "rotate", "--source", "operator", "--overlap", "1h"]);
+    until(&shell, &shell.enqueue(&[REPORT]), completed);
+    // What was proven with a key that is withdrawn meanwhile does not run.
+    let late = shell.json(&["enqueue", REPORT, "--delay", "2s"]);
+    let late = late["taskId"].as_str().unwrap();
+    let new = shell.key("operator");
+    assert_ne!(new, old);
+    shell.ok(&["keys", "revoke", &new]);
+    let refused = until(&shell, late, |shown| shown["state"] == "discarded");
+    assert!(refused["error"].as_str().unwrap().contains("revoked"), "{refused:#}");
+    // A file that cannot be read leaves the worker as it is.
+    let good = shell.read("home/keys.json");
+    let task = shell.enqueue(&[REPORT, "--source", "scheduler", "--delay", "2s"]);
+    shell.write("home/keys.json", b"{");
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    shell.write("home/keys.json", good.as_bytes());
+    until(&shell, &task, completed);
+    worker.stop();
+    let log = shell.read("log");
+    assert_eq!(log.matches("changed key file not usable").count(), 1, "{log}");
+}
+
+#[test]
+fn follow_ups_are_proven_with_the_newest_key() {
+    let shell = Shell::with_manifest(
+        "[domains.logs.log_sources.cdn]\nformat = \"cloudfront\"\nlocation = \"logs\"\n",
+    );
+    shell.write("logs/a.log", b"not a log line\n");
+    let completed = |shown: &Value| shown["state"] == "completed";
+    let first = shell.enqueue(&[REPORT]);
+    let worker = Running::start(&shell);
+    until(&shell, &first, completed);
+    let old = shell.key("main_worker");
+    shell.ok(&["keys", "rotate", "--source", "main_worker"]);
+    shell.ok(&["keys", "revoke", &old]);
+    // The worker looks at the file once a second, sooner only for keys it does not know.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let parent = until(&shell, &shell.enqueue(&["logs/discover_logs"]), completed);
+    let child = parent["children"][0].as_str().unwrap();
+    let child = until(&shell, child, completed);
+    assert_eq!(child["proof"], format!("mac with key {}", shell.key("main_worker")));
+    worker.stop();
+}
+
+#[test]
+fn lost_keys_stop_the_worker_and_cost_no_task() {
+    let shell = Shell::new();
+    let task = shell.enqueue(&[REPORT]);
+    let keys = shell.read("home/keys.json");
+    std::fs::remove_file(shell.path("home/keys.json")).unwrap();
+    for command in [&["work", "--until-empty"][..], &["keys", "show"], &["keys", "init"]] {
+        shell.run(command).fails(78, &["keys.json is missing", "restore it", "--force"]);
+    }
+    assert!(!shell.path("home/keys.json").exists());
+    let told = shell.ok(&["keys", "init", "--force"]);
+    assert!(told.contains("1 waiting tasks") && told.contains(&task), "{told}");
+    shell.ok(&["work", "--until-empty", "--no-schedules"]);
+    let held = shell.json(&["tasks", "show", &task]);
+    assert_eq!((&held["held"], &held["attempt"]), (&json!("bad_proof"), &json!(0)), "{held:#}");
+    assert_eq!(shell.json(&["tasks", "show", &shell.enqueue(&[REPORT])])["held"], Value::Null);
+    // The keys were found after all: whoever has them takes the task.
+    shell.write("home/keys.json", keys.as_bytes());
+    let worker = Running::start(&shell);
+    until(&shell, &task, |shown| shown["state"] == "completed");
+    worker.stop();
 }
 
 #[test]
@@ -178,8 +296,7 @@ fn check_reads_a_manifest_alone() {
     );
     let bad = shell.run(&["check", "--manifest", "bad.toml"]);
     assert_eq!(bad.code, 78, "{bad:?}");
-    for words in ["worker.toml:2", "did you mean `concurrency`?", "worker.toml:4", "worker.toml:5"]
-    {
+    for words in ["bad.toml:2", "did you mean `concurrency`?", "bad.toml:4", "bad.toml:5"] {
         assert!(bad.stdout.contains(words), "no {words:?} in {}", bad.stdout);
     }
     let absent = shell.run(&["check", "--manifest", "absent.toml"]);

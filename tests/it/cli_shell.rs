@@ -127,6 +127,15 @@ impl Shell {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Id of the newest key of a source, or of the one that configuration is sealed to.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let file: Value = serde_json::from_str(&self.read("home/keys.json")).unwrap();
+        let mut keys =
+            ["proof", "sealing"].into_iter().flat_map(|kind| file[kind].as_array().unwrap());
+        let found = keys.rfind(|key| key["id"].as_str().unwrap().starts_with(&format!("{name}-")));
+        found.unwrap_or_else(|| panic!("no key of {name}"))["id"].as_str().unwrap().to_owned()
+    }
+
     /// Enqueues with `enqueue ARGUMENTS`; returns the id.
     pub(crate) fn enqueue(&self, arguments: &[&str]) -> String {
         self.ok(&[&["enqueue"], arguments].concat()).trim().to_owned()

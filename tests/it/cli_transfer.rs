@@ -81,3 +81,25 @@ fn a_closed_pipe_is_no_failure() {
     let ran = crate::cli_shell::end(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 }
+
+/// The draft has a name of its own, and what is no file is written as it is.
+#[test]
+fn exports_into_pipes_and_beside_foreign_files() {
+    let shell = Shell::new();
+    shell.write("one.jsonl", ACCOUNT.as_bytes());
+    shell.ok(&["import", "one.jsonl"]);
+    shell.write("out.jsonl.part", b"mine");
+    shell.ok(&["export", "account", "--out", "out.jsonl"]);
+    assert_eq!(shell.read("out.jsonl.part"), "mine");
+    let pipe = shell.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let reading = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    let ran = shell.run(&["export", "account", "--out", "pipe"]);
+    let is_file = std::fs::metadata(&pipe).unwrap().is_file();
+    assert!(ran.code == 0 && !is_file, "the pipe was not written: {ran:?}");
+    assert_eq!(reading.join().unwrap(), shell.read("out.jsonl"));
+}

@@ -5,6 +5,8 @@ mod api;
 #[cfg(test)]
 mod cli_canary;
 #[cfg(test)]
+mod cli_doors;
+#[cfg(test)]
 mod cli_enqueue;
 #[cfg(test)]
 mod cli_forged;

@@ -16,7 +16,7 @@ use database::{Db, DbError};
 use edge_logs::LogFormat;
 use job::{Context, Job, JobError, Outcome, Services};
 use models::ledger::{self, Discovered, LogMarker};
-use objects::{ObjectInfo, ObjectStore};
+use objects::{ObjectInfo, ObjectStore, SKIPPED_NAMES_MAX};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::{Deserialize, Serialize};
 use values::{LogFileId, Span, Timestamp};
@@ -75,6 +75,8 @@ struct Listing<'a> {
     files: Vec<Discovered>,
     newest: Option<Timestamp>,
     goes_on_after: Option<String>,
+    /// The first names that cannot be objects, escaped.
+    skipped_names: Vec<String>,
     report: Report,
 }
 
@@ -104,10 +106,7 @@ impl Job for DiscoverLogs {
             more = listing.report.more,
             "log source listed"
         );
-        if listing.report.unknown_type > 0 {
-            let count = listing.report.unknown_type;
-            tracing::warn!(log_source = name, count, "files of an unknown type of log left out");
-        }
+        listing.warn();
         Ok(outcome(listing, marker.as_ref()))
     }
 }
@@ -142,12 +141,15 @@ impl DiscoverLogs {
             files: Vec::new(),
             newest: None,
             goes_on_after: None,
+            skipped_names: Vec::new(),
             report: Report { log_source: name.to_owned(), ..Report::default() },
         };
         for _ in 0..PAGES_PER_ATTEMPT {
             cx.check_cancelled()?;
             let page = store.list_page(after.as_deref()).await?;
             listing.report.skipped += page.skipped;
+            let room = SKIPPED_NAMES_MAX - listing.skipped_names.len();
+            listing.skipped_names.extend(page.skipped_names.into_iter().take(room));
             listing.take(&self.db, &page.objects).await?;
             after = page.next;
             if after.is_none() || listing.goes_on_after.is_some() {
@@ -164,6 +166,24 @@ impl DiscoverLogs {
 }
 
 impl Listing<'_> {
+    /// Tells of what was left out, which nobody would miss otherwise.
+    fn warn(&self) {
+        let (log_source, count) = (self.name, self.report.unknown_type);
+        if count > 0 {
+            tracing::warn!(log_source, count, "files of an unknown type of log left out");
+        }
+        let count = self.report.skipped;
+        if count > 0 {
+            let names = self.skipped_names.join(", ");
+            tracing::warn!(
+                log_source,
+                count,
+                names,
+                "not regular files with readable names, left out; rename or replace them"
+            );
+        }
+    }
+
     /// Takes the objects of a page up to the one that makes the attempt full.
     async fn take(&mut self, db: &Db, objects: &[ObjectInfo]) -> Result<(), DbError> {
         let is_candidate = |object: &&ObjectInfo| {

@@ -14,7 +14,7 @@ use database::{Db, DbError};
 use edge_logs::{LineCounts, LogFormat, LogParser, Options, Resolved};
 use job::{Context, Job, JobError, Outcome, Services};
 use models::ledger::{self, FileOutcome, FileTotals, LogFile, LogState};
-use models::{UsageRow, streams};
+use models::{UsageRow, streams, usage};
 use objects::{ObjectError, ObjectReader};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,9 @@ impl ProcessLog {
         let folded = self.fold(cx, reader, format).await?;
         let inflated_bytes = folded.inflated_bytes;
         let resolved = self.resolve(folded).await?;
+        let rows = usage_rows(&resolved);
+        // The last write would refuse it too, but could leave nothing in the ledger.
+        usage::check(&self.db, file.id, &rows).await?;
         let report = Report::new(&resolved, object_bytes, inflated_bytes);
         tracing::info!(
             log_source = payload.log_source,
@@ -139,7 +142,7 @@ impl ProcessLog {
             rows = report.rows,
             "log file processed"
         );
-        Ok(outcome(cx, file.id, &resolved, &report))
+        Ok(outcome(cx, file.id, rows, &resolved, &report))
     }
 
     /// Notes that an attempt begins, once it is known that there is such a file.
@@ -203,13 +206,13 @@ fn too_large(error: ObjectError) -> JobError {
 fn outcome(
     cx: &Context,
     file: LogFileId,
+    rows: Vec<UsageRow>,
     resolved: &Resolved<StreamId>,
     report: &Report,
 ) -> Outcome {
     let totals =
         FileTotals { size_bytes: report.object_bytes, lines: report.lines, bytes: report.bytes };
     let kept = FileOutcome::new(totals, &resolved.counts, &resolved.problems);
-    let rows = usage_rows(resolved);
     let now = cx.now();
     // However many files are completed meanwhile, one roll-up sums them all.
     let once = TaskOptions {

@@ -4,15 +4,20 @@
 //! and holds no writer for long. What changes while the attempt settles is summed in the settling
 //! transaction: a file that completes before it finds this roll-up and needs no other, one that
 //! completes after it asks for a new one.
+//!
+//! An account whose usage sums to more than a table keeps stays as it was and holds up no other; what
+//! changed of it is looked at again by each later roll-up, until the usage is corrected.
+
+use std::collections::BTreeSet;
 
 use contract::NoConfiguration;
 use contract::usage::RollUpUsage as Payload;
 use database::{Db, DbError};
 use job::{Context, Job, JobError, NoSettings, Outcome, Services};
-use models::roll_up::{RolledUp, roll_up};
+use models::roll_up::{Change, RolledUp, roll_up};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::Serialize;
-use values::{Month, Timestamp};
+use values::{AccountId, Month, Timestamp};
 
 /// Changed streams and months that one transaction looks at.
 const PAIRS_PER_BATCH: u32 = 1_000;
@@ -20,6 +25,9 @@ const PAIRS_PER_BATCH: u32 = 1_000;
 const BATCHES_PER_ATTEMPT: u32 = 500;
 /// Batches in the settling transaction at the most; usually one that finds next to nothing.
 const LAST_BATCHES: u32 = 4;
+
+/// Refused accounts that are named in the log; all are counted.
+const REFUSED_NAMED: usize = 10;
 
 /// Sums usage by account and month.
 pub(crate) struct RollUpUsage {
@@ -34,6 +42,8 @@ struct Report {
     account_months: usize,
     /// Streams and months that no account pays for.
     unassigned: usize,
+    /// Accounts and months whose sum no table can hold; they stay as they were.
+    refused: usize,
     /// Transactions.
     batches: u32,
     /// Whether a follow-up goes on.
@@ -55,32 +65,56 @@ impl Job for RollUpUsage {
         _: NoConfiguration,
     ) -> Result<Outcome, JobError> {
         let mut report = Report { more: true, ..Report::default() };
+        let (mut after, mut refused) = (None, BTreeSet::new());
         while report.more && report.batches < BATCHES_PER_ATTEMPT {
             cx.check_cancelled()?;
-            let done = self.batch(payload.month, cx.now()).await?;
+            let done = self.batch(payload.month, after, cx.now()).await?;
             report.account_months += done.account_months;
             report.unassigned += done.unassigned;
             report.batches += 1;
             report.more = done.more;
+            after = done.after;
+            refused.extend(done.refused);
         }
+        report.refused = refused.len();
+        warn_of(&refused);
         tracing::info!(account_months = report.account_months, more = report.more, "usage summed");
         Ok(outcome(cx.now(), &payload, &report))
     }
 }
 
 impl RollUpUsage {
-    async fn batch(&self, month: Option<Month>, now: Timestamp) -> Result<RolledUp, DbError> {
+    async fn batch(
+        &self,
+        month: Option<Month>,
+        after: Option<Change>,
+        now: Timestamp,
+    ) -> Result<RolledUp, DbError> {
         let mut transaction = self.db.begin().await?;
-        let done = roll_up(&mut transaction.tx(), month, PAIRS_PER_BATCH, now).await?;
+        let done = roll_up(&mut transaction.tx(), month, after, PAIRS_PER_BATCH, now).await?;
         transaction.commit().await?;
         Ok(done)
+    }
+}
+
+fn warn_of(refused: &BTreeSet<(Month, AccountId)>) {
+    if !refused.is_empty() {
+        let named = refused.iter().take(REFUSED_NAMED);
+        let accounts: Vec<String> =
+            named.map(|(month, account)| format!("{account} in {month}")).collect();
+        tracing::warn!(
+            count = refused.len(),
+            accounts = accounts.join(", "),
+            "usage of accounts sums to more than 2^63 - 1 and was left as it was; correct it"
+        );
     }
 }
 
 fn outcome(now: Timestamp, payload: &Payload, report: &Report) -> Outcome {
     let outcome = Outcome::completed(report);
     let month = payload.month;
-    if report.more {
+    // Each follow-up begins anew, so one that comes upon refused accounts only must be the last.
+    if report.more && report.account_months + report.unassigned > 0 {
         // A roll-up of one month must not stand for one of all months.
         let scope = if month.is_some() { Scope::Payload } else { Scope::Job };
         let unique = Some(Unique { scope, period: None });
@@ -88,12 +122,39 @@ fn outcome(now: Timestamp, payload: &Payload, report: &Report) -> Outcome {
     }
     outcome.commit(move |tx| {
         Box::pin(async move {
+            let mut after = None;
             for _ in 0..LAST_BATCHES {
-                if !roll_up(tx, month, PAIRS_PER_BATCH, now).await?.more {
+                let done = roll_up(tx, month, after, PAIRS_PER_BATCH, now).await?;
+                if !done.more {
                     break;
                 }
+                after = done.after;
             }
             Ok(())
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use job::OutcomeParts;
+
+    use super::*;
+
+    fn follow_ups(account_months: usize, unassigned: usize) -> usize {
+        let report = Report { account_months, unassigned, more: true, ..Report::default() };
+        match outcome(Timestamp::MIN, &Payload { month: None }, &report).into_parts() {
+            OutcomeParts::Completed { result: _, write: _, follow_ups } => {
+                follow_ups.unwrap().len()
+            }
+            OutcomeParts::Snoozed(_) => panic!("a roll-up never waits"),
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_came_upon_refused_accounts_only_is_not_followed_by_another() {
+        assert_eq!(follow_ups(1, 0), 1);
+        assert_eq!(follow_ups(0, 1), 1);
+        assert_eq!(follow_ups(0, 0), 0);
+    }
 }

@@ -162,3 +162,48 @@ proptest! {
         });
     }
 }
+
+/// A CloudFront file that says so many bytes, once per number, of the stream `alpha`.
+fn saying(bytes: &[u64]) -> Vec<u8> {
+    let line = |bytes| format!("2026-10-05\t10:00:00\t{bytes}\t/hls/alpha-1791194400000.ts\n");
+    let lines: String = bytes.iter().map(line).collect();
+    format!("#Fields: date time sc-bytes cs-uri-stem\n{lines}").into_bytes()
+}
+
+#[tokio::test]
+async fn a_line_that_no_request_can_cause_spoils_nothing() {
+    let harness = Harness::new().await;
+    harness.customer(1, &NAMES[..1]).await;
+    let most = i64::MAX.cast_unsigned();
+    for (key, bytes) in [("a.log", &[most, 5][..]), ("b.log", &[most]), ("c.log", &[7])] {
+        harness.put("cdn", key, &saying(bytes));
+        let done = harness.run_json(JOB, &file("cdn", key)).await.unwrap();
+        assert_eq!(done.result["errors"]["malformed"], u64::from(bytes[0] == most));
+    }
+    let done = harness.run_json("usage/roll_up_usage", &json!({})).await.unwrap();
+    assert_eq!(done.result["refused"], 0);
+    assert_eq!(harness.billed_bytes().await, 12);
+}
+
+#[tokio::test]
+async fn a_file_that_a_month_has_no_room_for_is_noted_as_failed() {
+    let harness = Harness::new().await;
+    harness.customer(1, &NAMES[..1]).await;
+    harness.put("cdn", "a.log", &saying(&[5]));
+    harness.run_json(JOB, &file("cdn", "a.log")).await.unwrap();
+    let mut work = harness.db.begin().await.unwrap();
+    let sql = "UPDATE usage_stream_month SET bytes = 9223372036854775807";
+    work.tx().execute(database::Query::new(sql)).await.unwrap();
+    work.commit().await.unwrap();
+    let before = harness.number("SELECT count(*) FROM usage_hour").await;
+
+    harness.put("cdn", "b.log", &saying(&[1]));
+    let error = harness.run_json(JOB, &file("cdn", "b.log")).await.unwrap_err();
+    assert!(matches!(error, JobError::Permanent(_)), "{error:?}");
+    let error = error.chain();
+    assert!(error.starts_with("the usage of strm_"), "{error}");
+    assert!(error.contains(" in 2026-10 would sum to more than 2^63 - 1; correct"), "{error}");
+    assert_eq!(ledger_error(&harness).await, Some(error));
+    assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, before);
+    assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 0);
+}

@@ -1,5 +1,7 @@
 //! `logs/discover_logs`: every new file is asked for, once while it waits.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use contract::logs::ProcessLog;
@@ -9,6 +11,7 @@ use testkit::{Asking, Cut};
 use values::Span;
 
 use crate::harness::{Harness, payload_of};
+use crate::heard::Heard;
 use crate::logs::{NAMES, gzip, reserved, sample};
 
 const JOB: &str = "logs/discover_logs";
@@ -182,4 +185,31 @@ async fn a_source_that_is_not_there_fails_alone() {
     assert_eq!(found, 1);
     let error = harness.run_json(JOB, &of("fmll")).await.unwrap_err().chain();
     assert_eq!(error, "there is no log source `fmll`; did you mean `fml`?");
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_object_is_told_by_name() {
+    let harness = Harness::new().await;
+    let heard = Heard::from_now();
+    harness.put("cdn", "a.gz", b"");
+    harness.run_json(JOB, &of("cdn")).await.unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+
+    for name in [&b"b\xff.gz"[..], b"c\nd.gz"] {
+        std::fs::write(harness.path("cdn", "").join(OsStr::from_bytes(name)), b"").unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", harness.path("cdn", "e.gz")).unwrap();
+    let done = harness.run_json(JOB, &of("cdn")).await.unwrap();
+    assert_eq!((&done.result["listed"], &done.result["skipped"]), (&json!(1), &json!(3)));
+    let [line] = heard.take().try_into().unwrap();
+    assert!(line.contains("log_source=cdn count=3 names=b\\xff.gz, c\\nd.gz, e.gz"), "{line}");
+
+    for number in 0..20 {
+        let name = format!("f{number:02}.gz");
+        std::os::unix::fs::symlink("nowhere", harness.path("cdn", &name)).unwrap();
+    }
+    harness.run_json(JOB, &of("cdn")).await.unwrap();
+    let [line] = heard.take().try_into().unwrap();
+    assert!(line.contains("count=23") && line.contains("f06.gz"), "{line}");
+    assert!(!line.contains("f07.gz"), "{line}");
 }

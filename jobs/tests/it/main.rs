@@ -9,6 +9,8 @@ mod discover_logs;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod heard;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod monitoring;

@@ -1,10 +1,12 @@
 //! `usage/roll_up_usage`: sums follow what changed, whatever was cut.
 
+use database::Query;
 use edge_logs::sample::FileKind;
 use serde_json::json;
 use testkit::Cut;
 
 use crate::harness::{Harness, now};
+use crate::heard::Heard;
 use crate::logs::{NAMES, gzip, sample};
 
 const JOB: &str = "usage/roll_up_usage";
@@ -25,7 +27,7 @@ async fn sums_each_month_and_only_the_month_asked_for() {
     let done = harness.run_json(JOB, &json!({ "month": "2026-10" })).await.unwrap();
     assert_eq!(
         done.result,
-        json!({ "accountMonths": 1, "unassigned": 0, "batches": 1, "more": false })
+        json!({ "accountMonths": 1, "unassigned": 0, "refused": 0, "batches": 1, "more": false })
     );
     let october = harness.billed_bytes().await;
     assert!(october > 0 && october < bytes, "the sample reaches into November");
@@ -44,7 +46,7 @@ async fn an_attempt_repeated_after_any_cut_leaves_what_an_undisturbed_one_leaves
     let (harness, _) = harness_with_usage().await;
     // An attempt died after its first transaction, the next one before it settled.
     let mut first = harness.db.begin().await.unwrap();
-    let done = models::roll_up::roll_up(&mut first.tx(), None, 1, now()).await.unwrap();
+    let done = models::roll_up::roll_up(&mut first.tx(), None, None, 1, now()).await.unwrap();
     first.commit().await.unwrap();
     assert!(done.more);
     drop(harness.attempt_json(JOB, &json!({}), Cut::Never).await.unwrap().unwrap());
@@ -67,4 +69,37 @@ async fn what_changes_before_it_settles_is_summed_as_it_settles() {
     assert!(done.follow_ups.is_empty());
     assert_eq!(harness.billed_bytes().await, bytes + log.bytes);
     assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 0);
+}
+
+#[tokio::test]
+async fn an_account_that_no_table_can_hold_is_told_of_and_holds_up_no_other() {
+    let harness = Harness::new().await;
+    harness.customer(1, &NAMES[..2]).await;
+    harness.customer(2, &NAMES[2..]).await;
+    let log = sample(FileKind::CloudFrontHls, 1, 400);
+    harness.put("cdn", "a.gz", &gzip(&log.text));
+    let file = json!({ "logSource": "cdn", "key": "a.gz" });
+    harness.run_json("logs/process_log", &file).await.unwrap();
+    // Both streams of the first account used all that a table holds, in both months.
+    let mut work = harness.db.begin().await.unwrap();
+    let sql = "UPDATE usage_stream_month SET bytes = 9223372036854775807 WHERE stream_id IN (
+      SELECT id FROM stream WHERE name IN ('alpha', 'beta_2026'))";
+    assert_eq!(work.tx().execute(Query::new(sql)).await.unwrap(), 4);
+    work.commit().await.unwrap();
+
+    let heard = Heard::from_now();
+    for summed in [2, 0] {
+        let done = harness.run_json(JOB, &json!({})).await.unwrap();
+        let expected = json!({
+            "accountMonths": summed, "unassigned": 0, "refused": 2, "batches": 1, "more": false
+        });
+        assert_eq!(done.result, expected);
+        assert!(done.follow_ups.is_empty());
+        let [line] = heard.take().try_into().unwrap();
+        assert!(line.contains("count=2 accounts=acct_"), "{line}");
+        assert!(line.contains(" in 2026-10, acct_") && line.contains("correct it"), "{line}");
+    }
+    let of_others = "SELECT sum(bytes) FROM usage_stream_month WHERE bytes < 9223372036854775807";
+    assert_eq!(harness.billed_bytes().await, harness.number(of_others).await);
+    assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 4);
 }

@@ -16,9 +16,7 @@ async fn every_job_has_a_row_with_settings_that_it_takes() {
 
 #[test]
 fn every_follow_up_may_be_asked_for() {
-    let known: Vec<&str> =
-        contract::contract().jobs().iter().map(|descriptor| descriptor.job.as_str()).collect();
-    let manifest = Manifest::parse(SHIPPED, &known).unwrap();
+    let manifest = Manifest::parse(SHIPPED, &contract::contract().names()).unwrap();
     let main_worker = "main_worker".parse().unwrap();
     for job in ["logs/discover_logs", "logs/process_log", "usage/roll_up_usage"] {
         assert!(manifest.allows(&main_worker, &job.parse().unwrap()), "{job}");

@@ -53,10 +53,11 @@ impl Code {
         }
     }
 
-    /// Whether no release of the worker could accept the stored task, so that it ends at once.
+    /// Whether, as a rule, no release of the worker could accept the stored task, so that it ends
+    /// at once; [`crate::Rejection::ends_at_once`] knows the exceptions.
     ///
     /// The others may be a matter of worker.toml or of the release: such a task is held.
-    pub fn ends_at_once(self) -> bool {
+    pub(crate) fn ends_at_once(self) -> bool {
         match self {
             Self::MalformedEnvelope | Self::BadProof | Self::TooLarge => true,
             Self::UnknownJob

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 pub use code::Code;
 use contract::{Contract, Descriptor};
 use envelope::{
-    Door, Envelope, EnvelopeError, KeyRing, Limits, Proof, RawJson, SealedSection, SealingRing,
-    Stamp,
+    CLOCK_SKEW, Door, Envelope, EnvelopeError, KeyRing, Limits, Proof, ProofError, RawJson,
+    SealedSection, SealingRing, Stamp,
 };
 use manifest::Manifest;
 pub use rejection::Rejection;
@@ -104,7 +104,10 @@ pub fn admit<'a>(
         job(rules, &envelope.job_name).map_err(|m| reject(Code::UnknownJob, "jobName", m))?;
     let source =
         source(rules, &envelope.source).map_err(|m| reject(Code::UnknownSource, "source", m))?;
-    vouch(rules, envelope, voucher).map_err(|m| reject(Code::BadProof, "proof", m))?;
+    vouch(rules, envelope, voucher).map_err(|fault| {
+        let rejection = reject(Code::BadProof, "proof", fault.message);
+        if fault.elsewhere { rejection.elsewhere() } else { rejection }
+    })?;
     if !rules.manifest.allows(&source, &descriptor.job) {
         let message = format!(
             "source `{source}` may not ask for `{0}`; add \"{0}\" to `jobs` of [sources.{source}] in worker.toml if it should",
@@ -160,7 +163,13 @@ fn source(rules: &Rules<'_>, name: &str) -> Result<Source, String> {
     })
 }
 
-fn vouch(rules: &Rules<'_>, envelope: &Envelope, voucher: &Voucher<'_>) -> Result<(), String> {
+/// What is wrong with a proof, and whether a worker with other keys or rules may take it.
+struct Fault {
+    message: String,
+    elsewhere: bool,
+}
+
+fn vouch(rules: &Rules<'_>, envelope: &Envelope, voucher: &Voucher<'_>) -> Result<(), Fault> {
     let Voucher::Proof { door, now, stamp, proof } = *voucher else { return Ok(()) };
     let Some(keys) = rules.keys else { return Ok(()) };
     if proof.is_none() && !rules.manifest.worker.require_signatures {
@@ -177,7 +186,29 @@ fn vouch(rules: &Rules<'_>, envelope: &Envelope, voucher: &Voucher<'_>) -> Resul
         job_payload.as_bytes(),
         proof,
     )
-    .map_err(|error| error.to_string())
+    .map_err(|error| Fault {
+        elsewhere: matches!(error, ProofError::UnknownKey { key_id: _ }),
+        message: error.to_string(),
+    })?;
+    check_lifetime(rules, stamp)
+}
+
+/// Refuses a proof that its source wanted to be good for longer than worker.toml grants.
+///
+/// Without this bound, whoever keeps an expired key could write down an early `issued_at` and
+/// have it taken for ever.
+fn check_lifetime(rules: &Rules<'_>, stamp: &Stamp) -> Result<(), Fault> {
+    let lifetime = rules.manifest.worker.task_lifetime;
+    let starts = stamp.run_at.map_or(stamp.issued_at, |run_at| run_at.max(stamp.issued_at));
+    if stamp.not_after <= starts.after(lifetime).after(CLOCK_SKEW) {
+        return Ok(());
+    }
+    let message = format!(
+        "the proof is good until {}, longer than `task_lifetime` ({lifetime}) of worker.toml allows; give source and worker the same `task_lifetime`, then prove again",
+        stamp.not_after
+    );
+    // A worker.toml with a longer lifetime may be on its way.
+    Err(Fault { message, elsewhere: true })
 }
 
 /// Holds the configuration against the sections the job declares.
@@ -192,6 +223,9 @@ fn configuration(
     for (name, value) in &sections {
         let field = format!("configuration.{}", name.chars().take(60).collect::<String>());
         section(rules, descriptor, name, value, stored).map_err(|message| (field, message))?;
+        if let Some(declared) = descriptor.section(name).filter(|_| value.is_object()) {
+            declared.check(value.as_str()).map_err(|problem| (problem.field, problem.message))?;
+        }
     }
     for declared in descriptor.sections.iter().filter(|declared| declared.required) {
         let given = sections.contains_key(declared.name);

@@ -20,6 +20,10 @@ pub struct Rejection {
     pub field: String,
     /// What was expected and what to change.
     pub message: String,
+    /// Whether a worker with other keys or another worker.toml may accept it although its code
+    /// says that none would.
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 impl Rejection {
@@ -31,7 +35,20 @@ impl Rejection {
             source: printable(source),
             field: field.to_owned(),
             message,
+            elsewhere: false,
         }
+    }
+
+    /// Says that a worker with other keys or another worker.toml may accept the same request.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.elsewhere = true;
+        self
+    }
+
+    /// Whether no worker could accept the stored task, so that it ends at once; else it is held.
+    pub fn ends_at_once(&self) -> bool {
+        self.code.ends_at_once() && !self.elsewhere
     }
 }
 

@@ -90,7 +90,15 @@ fn names_the_code_the_field_and_what_to_change() {
     );
     let log = "logs/process_log";
     let payload = r#"{"logSource":"cdn","key":"a.gz"}"#;
-    check(log, "scheduler", r#"{"objectStorage":{"accessKeyId":"a"}}"#, payload, "admitted");
+    let keys = r#"{"objectStorage":{"accessKeyId":"a","secretAccessKey":"b"}}"#;
+    check(log, "scheduler", keys, payload, "admitted");
+    check(
+        log,
+        "scheduler",
+        r#"{"objectStorage":{"accessKeyId":7}}"#,
+        payload,
+        "missing_configuration: configuration.objectStorage.accessKeyId: wrong value, expected a string",
+    );
     check(
         log,
         "scheduler",
@@ -104,6 +112,14 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + seconds)
 }
 
+/// A key of source `api` under this id.
+fn key(id: &str) -> (SigningKey, KeyRing) {
+    let secret = Secret::new([7; 32]);
+    let source: Source = "api".parse().unwrap();
+    let key = SigningKey::new(envelope::Algorithm::Mac, id, source.clone(), &secret).unwrap();
+    (key, KeyRing::new(vec![envelope::ProofKey::mac(id, source, &secret).unwrap()]).unwrap())
+}
+
 struct Proven {
     ring: KeyRing,
     stamp: Stamp,
@@ -112,15 +128,16 @@ struct Proven {
 }
 
 fn proven(envelope: Envelope) -> Proven {
-    let secret = Secret::new([7; 32]);
-    let source: Source = "api".parse().unwrap();
-    let key = SigningKey::new(envelope::Algorithm::Mac, "k1", source.clone(), &secret).unwrap();
-    let ring = KeyRing::new(vec![envelope::ProofKey::mac("k1", source, &secret).unwrap()]).unwrap();
+    proven_until(envelope, None, at(0).after(Span::from_hours(1)))
+}
+
+fn proven_until(envelope: Envelope, run_at: Option<Timestamp>, not_after: Timestamp) -> Proven {
+    let (key, ring) = key("k1");
     let stamp = Stamp {
         task_id: TaskId::new(at(0), [1; 10]),
         issued_at: at(0),
-        not_after: at(0).after(Span::from_hours(1)),
-        run_at: None,
+        not_after,
+        run_at,
         priority: 0,
         max_attempts: 5,
         unique_key: None,
@@ -141,6 +158,16 @@ fn decide(
     proof: Option<&Proof>,
     manifest: &Manifest,
 ) -> Result<(), Code> {
+    judge(proven, door, now, proof, manifest).map_err(|rejection| rejection.code)
+}
+
+fn judge(
+    proven: &Proven,
+    door: Door,
+    now: Timestamp,
+    proof: Option<&Proof>,
+    manifest: &Manifest,
+) -> Result<(), Rejection> {
     let rules = Rules {
         manifest,
         contract: contract::contract(),
@@ -149,7 +176,7 @@ fn decide(
         worker_sections: None,
     };
     let voucher = Voucher::Proof { door, now, stamp: &proven.stamp, proof };
-    admit(&rules, &proven.envelope, &voucher).map(|_| ()).map_err(|rejection| rejection.code)
+    admit(&rules, &proven.envelope, &voucher).map(|_| ())
 }
 
 #[test]
@@ -166,6 +193,54 @@ fn asks_for_a_proof_unless_told_not_to() {
     let lax = format!("[worker]\nrequire_signatures = false\n{MANIFEST}");
     let lax = Manifest::parse(&lax, &contract::contract().names()).unwrap();
     assert_eq!(decide(&proven, Door::Dispatch, at(1), None, &lax), Ok(()));
+}
+
+#[test]
+fn a_key_that_another_worker_may_know_holds_the_task() {
+    let mut proven = proven(envelope("monitoring/report_environment", "api", "{}", "{}"));
+    let check = |proven: &Proven, ends: bool, words: &str| {
+        let found = judge(proven, Door::Dispatch, at(1), Some(&proven.proof), &manifest());
+        let rejection = found.unwrap_err();
+        assert_eq!((rejection.code, rejection.ends_at_once()), (Code::BadProof, ends));
+        assert!(rejection.message.contains(words), "{rejection}");
+    };
+    proven.ring = key("k2").1;
+    check(&proven, false, "the key `k1` is unknown");
+    let mut revoked =
+        envelope::ProofKey::mac("k1", "api".parse().unwrap(), &Secret::new([7; 32])).unwrap();
+    revoked.revoked_at = Some(at(0));
+    proven.ring = KeyRing::new(vec![revoked]).unwrap();
+    check(&proven, true, "revoked");
+    proven.ring = key("k1").1;
+    proven.stamp.priority = 2;
+    check(&proven, true, "does not belong");
+}
+
+#[test]
+fn a_proof_is_good_for_no_longer_than_the_lifetime() {
+    let report = || envelope("monitoring/report_environment", "api", "{}", "{}");
+    let manifest = manifest();
+    let lifetime = manifest.worker.task_lifetime;
+    let bound = |from: Timestamp| from.after(lifetime).after(envelope::CLOCK_SKEW);
+    let check = |run_at: Option<Timestamp>, not_after: Timestamp, fits: bool| {
+        let proven = proven_until(report(), run_at, not_after);
+        for door in [Door::Enqueue, Door::Dispatch] {
+            let found = judge(&proven, door, at(1), Some(&proven.proof), &manifest);
+            assert_eq!(found.is_ok(), fits, "{not_after} {found:?}");
+            if let Err(rejection) = found {
+                assert_eq!((rejection.code, rejection.ends_at_once()), (Code::BadProof, false));
+                assert!(rejection.message.contains("`task_lifetime` (4w2d)"), "{rejection}");
+            }
+        }
+    };
+    check(None, bound(at(0)), true);
+    check(None, bound(at(1)), false);
+    check(None, Timestamp::MAX, false);
+    check(Some(at(9_000)), bound(at(9_000)), true);
+    check(Some(at(9_000)), bound(at(9_001)), false);
+    // A start in the past lengthens nothing.
+    check(Some(at(-9_000)), bound(at(0)), true);
+    check(Some(at(-9_000)), bound(at(1)), false);
 }
 
 #[test]

@@ -5,6 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use values::Secret;
 
+use crate::SectionCheck;
+use crate::section::SectionProblem;
+
 /// Where a section of configuration may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,7 +33,7 @@ impl Origin {
 }
 
 /// One section of configuration that a job declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Section {
     /// The key in `configuration`, in camelCase.
     pub name: &'static str,
@@ -40,6 +43,19 @@ pub struct Section {
     pub required: bool,
     /// What it holds, in one line.
     pub description: &'static str,
+    /// Decodes it, to see whether the job accepts it.
+    #[serde(skip)]
+    pub check: SectionCheck,
+}
+
+impl Section {
+    /// Sees whether the job accepts this text as the section.
+    ///
+    /// # Errors
+    /// Which field is wrong and what it takes, without anything of the text.
+    pub fn check(&self, text: &str) -> Result<(), SectionProblem> {
+        self.check.run(self.name, text)
+    }
 }
 
 /// What the sections of a job decode into, one field per section.

@@ -7,6 +7,7 @@ mod configuration;
 mod descriptor;
 pub mod logs;
 pub mod monitoring;
+mod section;
 pub mod usage;
 
 use std::sync::LazyLock;
@@ -14,6 +15,7 @@ use std::sync::LazyLock;
 pub use configuration::{Configuration, NoConfiguration, ObjectStorage, Origin, Section};
 pub use descriptor::{Contract, Descriptor, PayloadProblem};
 use schemars::JsonSchema;
+pub use section::{SectionCheck, SectionProblem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

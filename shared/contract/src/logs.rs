@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Configuration, ObjectStorage, Origin, Payload, Section};
+use crate::{Configuration, ObjectStorage, Origin, Payload, Section, SectionCheck};
 
 /// What the log jobs need to reach their log sources.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -20,6 +20,7 @@ impl Configuration for LogConfiguration {
         origin: Origin::Either,
         required: false,
         description: "accessKeyId and secretAccessKey of the bucket that holds the logs",
+        check: SectionCheck::of::<ObjectStorage>(),
     }];
 }
 

@@ -5,7 +5,7 @@ use values::Timestamp;
 
 /// Reads a whole number from 0 to 2^63 - 1, the largest a table keeps.
 #[inline]
-pub(crate) fn number(text: &[u8]) -> Option<u64> {
+fn number(text: &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for byte in text {
         let digit = byte.wrapping_sub(b'0');
@@ -15,6 +15,12 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
         value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
     (!text.is_empty() && value <= i64::MAX.cast_unsigned()).then_some(value)
+}
+
+/// Reads a whole number from 0 to `max`.
+#[inline]
+pub(crate) fn number_up_to(max: u64, text: &[u8]) -> Option<u64> {
+    number(text).filter(|&value| value <= max)
 }
 
 /// Reads an instant given in whole seconds since 1970.

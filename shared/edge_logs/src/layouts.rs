@@ -10,6 +10,11 @@ use crate::{Entry, Fault, Options, Reason, Skip, UsageKind, Verdict};
 
 /// Bytes of a stream or instance name; longer ones belong to no stream.
 const MAX_NAME_BYTES: usize = 255;
+/// Bytes that one line may say were served: 4 TiB, more than one request or session ever takes. A
+/// larger number is damage, and would be billed.
+const MAX_LINE_SERVED_BYTES: u64 = 1 << 42;
+/// Seconds that one line may say were watched: a year.
+const MAX_LINE_SECONDS: u64 = 366 * 86_400;
 /// Columns of an EdgeCast HTTP line before the user agent, which may hold spaces.
 const WPC_COLUMNS: usize = 13;
 
@@ -63,8 +68,9 @@ pub(crate) fn fms<'a>(
     if is_reserved(options, instance) {
         return Err(Verdict::Skipped(Skip::ReservedInstance));
     }
-    let seconds = fields::number(duration).ok_or_else(|| {
-        failed(Reason::Malformed, "x-duration must be a whole number of seconds", duration)
+    let seconds = fields::number_up_to(MAX_LINE_SECONDS, duration).ok_or_else(|| {
+        let expected = "x-duration must be a whole number of seconds, at most a year";
+        failed(Reason::Malformed, expected, duration)
     })?;
     Ok(Entry {
         kind: UsageKind::Fms,
@@ -117,8 +123,8 @@ fn is_reserved(options: &Options, instance: &[u8]) -> bool {
 
 #[inline]
 fn bytes(text: &[u8]) -> Result<u64, Verdict<'_>> {
-    fields::number(text).ok_or_else(|| {
-        let expected = "the bytes sent must be a whole number below 2^63";
+    fields::number_up_to(MAX_LINE_SERVED_BYTES, text).ok_or_else(|| {
+        let expected = "the bytes sent must be a whole number up to 2^42";
         failed(Reason::Malformed, expected, text)
     })
 }

@@ -17,11 +17,11 @@ pub struct Entry<'a> {
     pub instance: Option<&'a str>,
     /// The stream's name; of a recording the uncut name, see [`crate::ParsedLog::resolve`].
     pub name: &'a str,
-    /// Bytes sent, below 2^63.
+    /// Bytes sent, at most 2^42.
     pub bytes: u64,
     /// When.
     pub at: Timestamp,
-    /// Seconds watched, below 2^63; FMS only.
+    /// Seconds watched, at most a year; FMS only.
     pub seconds: Option<u64>,
 }
 

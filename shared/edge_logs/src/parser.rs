@@ -126,7 +126,7 @@ impl Fold {
                     line,
                     &Fault {
                         reason: Reason::Malformed,
-                        expected: "the sum of a file must stay below 2^63; this line exceeds it",
+                        expected: "the sums of a file must stay up to 2^52; this line exceeds one",
                         found: b"",
                     },
                 ),

@@ -39,11 +39,11 @@ pub struct Usage<S> {
     pub hour: Timestamp,
     /// What was watched.
     pub kind: UsageKind,
-    /// Bytes sent, below 2^63.
+    /// Bytes sent, at most 2^52.
     pub bytes: u64,
     /// Lines counted.
     pub lines: u64,
-    /// Seconds watched, below 2^63; zero unless the kind is FMS.
+    /// Seconds watched, at most 2^52; zero unless the kind is FMS.
     pub seconds: u64,
 }
 

@@ -9,8 +9,9 @@ use crate::{Entry, FileError};
 const NOTED_PER_NAME: u8 = 100;
 /// Lines noted in all.
 const NOTED_IN_ALL: usize = 65_536;
-/// The largest sum of a file: what a table keeps.
-const MAX_SUM: u64 = i64::MAX.cast_unsigned();
+/// The largest sum of a file: 4 PiB, far more than a file tells of, and far less than a table keeps
+/// as the sum of many files.
+const MAX_SUM: u64 = 1 << 52;
 const SECONDS_PER_HOUR: i64 = 3_600;
 
 /// What one name used in one hour.
@@ -22,7 +23,7 @@ pub(crate) struct Group {
     pub(crate) sums: Sums,
 }
 
-/// Bytes, lines and seconds; no sum of a file's groups exceeds 2^63 - 1.
+/// Bytes, lines and seconds; no sum of a file's groups exceeds [`MAX_SUM`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(crate) bytes: u64,
@@ -47,7 +48,7 @@ pub(crate) struct Totals {
 pub(crate) enum Added {
     /// It is in the sums.
     Yes,
-    /// It would take a sum of the file beyond 2^63 - 1 and was left out.
+    /// It would take a sum of the file beyond [`MAX_SUM`] and was left out.
     BeyondMaxSum,
 }
 

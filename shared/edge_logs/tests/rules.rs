@@ -134,8 +134,9 @@ fn bad_values_are_told_with_what_was_found() {
         assert_eq!(only_problem(&found), (3, Reason::Malformed, expected), "{line}");
         assert_eq!(bytes_of(&found, "abc"), 2);
     };
-    let number = "the bytes sent must be a whole number below 2^63, found";
-    for bytes in ["-1", "NaN", "1.5", "9223372036854775808"] {
+    let number = "the bytes sent must be a whole number up to 2^42, found";
+    for bytes in ["-1", "NaN", "1.5", "4398046511105", "9223372036854775807", "9223372036854775808"]
+    {
         let line = format!("2014-12-01\t00:00:01\t{bytes}\t/hls/abc-1416857182993.ts");
         check(&line, &format!("{number} `{bytes}`"));
     }
@@ -160,14 +161,13 @@ fn bad_values_are_told_with_what_was_found() {
 
 #[test]
 fn a_sum_beyond_the_bound_loses_only_the_line_that_exceeds_it() {
-    let found = cloudfront(
-        "2014-12-01\t00:00:01\t9223372036854775807\t/hls/abc-1416857182993.ts\n\
-         2014-12-01\t00:00:01\t1\t/hls/abc-1416857182993.ts\n\
-         2014-12-01\t00:00:01\t0\t/hls/abc-1416857182993.ts\n",
-    );
-    assert_eq!(bytes_of(&found, "abc"), i64::MAX.cast_unsigned());
-    assert_eq!((found.counts.counted, found.counts.malformed), (2, 1));
-    assert_eq!(only_problem(&found).0, 3);
+    let line = |bytes: u64| format!("2014-12-01\t00:00:01\t{bytes}\t/hls/abc-1416857182993.ts\n");
+    let largest = line(1 << 42).repeat(1 << 10);
+    let found = cloudfront(&[largest, line(1), line(0)].concat());
+    assert_eq!(bytes_of(&found, "abc"), 1 << 52);
+    assert_eq!((found.counts.counted, found.counts.malformed), (1_025, 1));
+    let expected = "the sums of a file must stay up to 2^52; this line exceeds one";
+    assert_eq!(only_problem(&found), ((1 << 10) + 2, Reason::Malformed, expected));
 }
 
 #[test]
@@ -179,7 +179,16 @@ fn fms_needs_instance_and_stream_and_whole_seconds() {
     let found = fms("other/", "abc", "26", "1");
     assert_eq!(only_problem(&found), (2, Reason::UnknownStream, expected));
     assert_eq!(fms("", "abc", "26", "1").counts.reserved_instance, 1);
-    for (seconds, bytes) in [("-1", "1"), ("1.5", "1"), ("", "1"), ("1", "-"), ("1", "")] {
+    assert_eq!(fms("cines/", "abc", "31622400", "4398046511104").counts.counted, 1, "a leap year");
+    for (seconds, bytes) in [
+        ("-1", "1"),
+        ("1.5", "1"),
+        ("", "1"),
+        ("1", "-"),
+        ("1", ""),
+        ("31622401", "1"),
+        ("1", "4398046511105"),
+    ] {
         assert_eq!(fms("cines/", "abc", seconds, bytes).counts.malformed, 1);
     }
 }

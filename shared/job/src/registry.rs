@@ -1,6 +1,6 @@
 //! The jobs this program can run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +55,13 @@ impl<J: Job> ErasedJob for Registered<J> {
 fn configuration<C: Configuration>(
     sections: &BTreeMap<String, Secret<String>>,
 ) -> Result<C, JobError> {
+    for section in C::SECTIONS {
+        if let Some(value) = sections.get(section.name) {
+            section
+                .check(value.expose())
+                .map_err(|problem| JobError::permanent(problem.to_string()))?;
+        }
+    }
     let mut text = String::from("{");
     for (name, value) in sections {
         if text.len() > 1 {
@@ -114,47 +121,65 @@ impl std::error::Error for RegistryProblems {}
 
 /// Collects the jobs at start-up, and every mismatch.
 pub struct RegistryBuilder<'a> {
-    services: &'a Services,
+    /// Absent while jobs are only held against the manifest.
+    services: Option<&'a Services>,
     manifest: &'a Manifest,
+    /// The manifest's file, for messages.
+    file: &'a str,
+    added: BTreeSet<JobName>,
     jobs: BTreeMap<JobName, Arc<dyn ErasedJob>>,
     problems: Vec<String>,
 }
 
 impl fmt::Debug for RegistryBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.jobs.keys()).finish()
+        f.debug_set().entries(&self.added).finish()
     }
 }
 
 impl<'a> RegistryBuilder<'a> {
     /// Begins with no jobs.
     pub fn new(services: &'a Services) -> Self {
-        let manifest = &services.manifest;
-        Self { services, manifest, jobs: BTreeMap::new(), problems: Vec::new() }
+        Self { services: Some(services), ..Self::checker(&services.manifest, "worker.toml") }
     }
 
-    /// Registers a job; what does not fit is told by [`RegistryBuilder::build`].
+    /// Begins to hold jobs against a manifest, read from `file`, without making any; ended by
+    /// [`RegistryBuilder::check`].
+    pub fn checker(manifest: &'a Manifest, file: &'a str) -> Self {
+        Self {
+            services: None,
+            manifest,
+            file,
+            added: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Registers a job; what does not fit is told at the end.
     pub fn add<J: Job>(&mut self) {
         let descriptor = Descriptor::of::<J::Payload>();
-        let name = descriptor.job.clone();
+        let (name, file) = (descriptor.job.clone(), self.file);
+        if !self.added.insert(name.clone()) {
+            self.problems.push(format!("job `{name}` is registered twice"));
+            return;
+        }
         let Some(row) = self.manifest.jobs.get(&name) else {
             self.problems.push(format!(
-                "job `{name}` has a handler but no row; add [jobs.\"{name}\"] to worker.toml"
+                "job `{name}` has a handler but no row; add [jobs.\"{name}\"] to {file}"
             ));
             return;
         };
         let settings = match settings::<J::Settings>(&row.settings) {
             Ok(settings) => settings,
             Err(error) => {
-                self.problems
-                    .push(format!("settings of [jobs.\"{name}\"] in worker.toml: {error}"));
+                self.problems.push(format!("settings of [jobs.\"{name}\"] in {file}: {error}"));
                 return;
             }
         };
-        let job = J::new(self.services, settings);
-        let registered = Arc::new(Registered { descriptor, job });
-        if self.jobs.insert(name.clone(), registered).is_some() {
-            self.problems.push(format!("job `{name}` is registered twice"));
+        if let Some(services) = self.services {
+            let job = J::new(services, settings);
+            self.jobs.insert(name, Arc::new(Registered { descriptor, job }));
         }
     }
 
@@ -163,28 +188,78 @@ impl<'a> RegistryBuilder<'a> {
     /// # Errors
     /// Every mismatch at once: a job of the contract without handler, a handler without row, a row
     /// without handler, settings that do not decode.
-    pub fn build(mut self, contract: &Contract) -> Result<Registry, RegistryProblems> {
-        for descriptor in contract.jobs() {
-            let (job, row) = (&descriptor.job, self.manifest.jobs.contains_key(&descriptor.job));
-            let told = self.problems.iter().any(|problem| problem.contains(&format!("`{job}`")))
-                || self.problems.iter().any(|problem| problem.contains(&format!("\"{job}\"")));
-            if !self.jobs.contains_key(job) && !told {
-                let also = if row { " although worker.toml has a row for it" } else { "" };
-                self.problems.push(format!(
+    pub fn build(self, contract: &Contract) -> Result<Registry, RegistryProblems> {
+        let Self { services: _, manifest, file, added, jobs, problems } = self;
+        problems_of(contract, manifest, file, &added, problems)?;
+        Ok(Registry { jobs })
+    }
+
+    /// Ends a check.
+    ///
+    /// # Errors
+    /// As [`RegistryBuilder::build`].
+    pub fn check(self, contract: &Contract) -> Result<(), RegistryProblems> {
+        let Self { services: _, manifest, file, added, jobs: _, problems } = self;
+        problems_of(contract, manifest, file, &added, problems)
+    }
+}
+
+/// Adds the jobs of the contract that were not registered.
+fn problems_of(
+    contract: &Contract,
+    manifest: &Manifest,
+    file: &str,
+    added: &BTreeSet<JobName>,
+    mut problems: Vec<String>,
+) -> Result<(), RegistryProblems> {
+    for job in contract.jobs().iter().map(|descriptor| &descriptor.job) {
+        if !added.contains(job) {
+            let row = manifest.jobs.contains_key(job);
+            let also =
+                if row { format!(" although {file} has a row for it") } else { String::new() };
+            problems.push(format!(
                     "job `{job}` has no handler{also}; write jobs/src/{job}.rs and register it in jobs/src/lib.rs"
-                ));
-            }
-        }
-        if self.problems.is_empty() {
-            Ok(Registry { jobs: self.jobs })
-        } else {
-            Err(RegistryProblems(self.problems))
+            ));
         }
     }
+    if problems.is_empty() { Ok(()) } else { Err(RegistryProblems(problems)) }
 }
 
 fn settings<S: DeserializeOwned>(
     row: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<S, serde_path_to_error::Error<serde_json::Error>> {
     serde_path_to_error::deserialize(serde_json::Value::Object(row.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::logs::LogConfiguration;
+
+    use super::*;
+
+    #[test]
+    fn names_the_field_of_a_wrong_section_and_not_its_value() {
+        let check = |section: &str, expected: &str| {
+            let section = Secret::new(section.to_owned());
+            let sections = BTreeMap::from([("objectStorage".to_owned(), section)]);
+            let error = configuration::<LogConfiguration>(&sections).unwrap_err();
+            assert!(matches!(error, JobError::Permanent(_)), "{error}");
+            assert!(error.chain().contains(expected), "{}", error.chain());
+            assert!(!error.chain().contains("canary"), "{}", error.chain());
+        };
+        check(r#"{"accessKeyId":["canary"]}"#, "configuration.objectStorage.accessKeyId: wrong");
+        check("canary", "configuration.objectStorage: not JSON");
+    }
+
+    #[test]
+    fn a_check_tells_every_missing_handler_with_the_file_that_was_read() {
+        let names = contract::contract().names();
+        let text = "[jobs.\"logs/process_log\"]\n";
+        let manifest = Manifest::parse(text, &names).unwrap();
+        let checker = RegistryBuilder::checker(&manifest, "other.toml");
+        let problems = checker.check(contract::contract()).unwrap_err().to_string();
+        assert_eq!(problems.lines().count(), names.len(), "{problems}");
+        let row = "`logs/process_log` has no handler although other.toml has a row for it";
+        assert!(problems.contains(row), "{problems}");
+    }
 }

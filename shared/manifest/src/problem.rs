@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One thing that is wrong in worker.toml. Prints as one line.
+/// One thing that is wrong in a manifest. Prints as one line, as of a file named worker.toml.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The line, counted from 1.
@@ -13,13 +13,18 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// Says it on one line, as of the file that was read.
+    pub fn of_file(&self, file: &str) -> String {
+        let Self { line, message, hint } = self;
+        let hint = hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("{file}:{line}: {message}{hint}")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worker.toml:{}: {}", self.line, self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.of_file("worker.toml"))
     }
 }
 
@@ -27,15 +32,17 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
+impl Problems {
+    /// Says each on a line, as of the file that was read.
+    pub fn of_file(&self, file: &str) -> String {
+        let lines: Vec<String> = self.0.iter().map(|problem| problem.of_file(file)).collect();
+        lines.join("\n")
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
+        f.write_str(&self.of_file("worker.toml"))
     }
 }
 

@@ -88,7 +88,7 @@ async fn roll(db: &Db) -> Result<usize, Box<dyn Error>> {
     let mut done = 0;
     loop {
         let mut work = db.begin().await?;
-        let part = roll_up::roll_up(&mut work.tx(), None, 1_000, START).await?;
+        let part = roll_up::roll_up(&mut work.tx(), None, None, 1_000, START).await?;
         work.commit().await?;
         done += part.account_months;
         if !part.more {

@@ -39,6 +39,28 @@ pub(crate) fn optional_amount(row: &Row, column: usize) -> Result<Option<u64>, D
     }
 }
 
+/// Sums a column without overflow, as two columns: its upper parts and its lower 32 bits.
+///
+/// A plain `sum` fails, or becomes a fraction, once it passes 2^63.
+macro_rules! wide_sum {
+    ($column:literal) => {
+        concat!(
+            "CAST(coalesce(sum((",
+            $column,
+            ") >> 32), 0) AS BIGINT), CAST(coalesce(sum((",
+            $column,
+            ") & 4294967295), 0) AS BIGINT)"
+        )
+    };
+}
+pub(crate) use wide_sum;
+
+/// Reads the two columns of a [`wide_sum`], of which `column` is the first.
+pub(crate) fn wide(row: &Row, column: usize) -> Result<u128, DbError> {
+    let (upper, lower) = (amount(row, column)?, amount(row, column + 1)?);
+    Ok((u128::from(upper) << 32) + u128::from(lower))
+}
+
 /// Brings a count into the range of a column.
 ///
 /// # Errors

@@ -6,86 +6,141 @@ use database::{DbError, Query, Tx};
 use values::{AccountId, Month, StreamId, Timestamp};
 
 use crate::batch;
+use crate::reader::{wide, wide_sum};
+use crate::usage::report::by_kind;
 
 /// What one roll-up did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledUp {
     /// Accounts and months that were summed again.
     pub account_months: usize,
     /// Streams and months that belong to no account, and so stay unbilled.
     pub unassigned: usize,
-    /// Whether more is waiting: call again, in a transaction of its own.
+    /// Accounts and months whose usage sums to more than 2^63 - 1: their sum stays what it was,
+    /// and their changes stay to be summed once the usage is corrected.
+    pub refused: BTreeSet<(Month, AccountId)>,
+    /// Where to go on: behind the last change that was refused.
+    pub after: Option<Change>,
+    /// Whether more is waiting there: call again, in a transaction of its own.
     pub more: bool,
 }
 
+/// A stream's usage of a month that changed since its account was summed.
+pub type Change = (Month, StreamId);
+
 /// Sums the accounts whose streams' usage changed; deleted projects and streams count too.
 ///
-/// At most `limit` changed (stream, month) pairs are looked at, of one month or of all; whatever
-/// else changed for the accounts behind them is done in the same go. The cost follows the streams
-/// of those accounts, not the usage stored. Repeated until nothing is left, the result does not
-/// depend on how the work was cut.
+/// At most `limit` changed (stream, month) pairs behind `after` are looked at, of one month or of
+/// all; whatever else changed for the accounts behind them is done in the same go. The cost follows
+/// the streams of those accounts, not the usage stored. Repeated from [`RolledUp::after`] until
+/// nothing is left, the result does not depend on how the work was cut.
 pub async fn roll_up(
     tx: &mut Tx<'_>,
     month: Option<Month>,
+    after: Option<Change>,
     limit: u32,
     now: Timestamp,
 ) -> Result<RolledUp, DbError> {
     let (first, last) = month.map_or((i64::MIN, i64::MAX), |m| (m.index(), m.index()));
+    let mut done =
+        RolledUp { account_months: 0, unassigned: 0, refused: BTreeSet::new(), after, more: false };
+    let mut of_accounts: Vec<(Change, AccountId)> = Vec::new();
+    let mut unassigned: Vec<Change> = Vec::new();
     let query = Query::new(
         "SELECT d.month, d.stream_id, p.account_id FROM usage_dirty d
            LEFT JOIN stream s ON s.id = d.stream_id LEFT JOIN project p ON p.id = s.project_id
-           WHERE d.month >= $1 AND d.month <= $2 ORDER BY d.month, d.stream_id LIMIT $3",
+           WHERE d.month >= $1 AND d.month <= $2 AND (d.month, d.stream_id) > ($3, $4)
+           ORDER BY d.month, d.stream_id LIMIT $5",
     );
-    let mut touched: BTreeSet<(Month, AccountId)> = BTreeSet::new();
-    let mut unassigned: Vec<(Month, StreamId)> = Vec::new();
-    for row in tx.all(query.bind(first).bind(last).bind(limit)).await? {
+    for row in tx.all(behind(query.bind(first).bind(last), after).bind(limit)).await? {
+        let change = (row.get(0)?, row.get(1)?);
         match row.get::<Option<AccountId>>(2)? {
-            Some(account) => _ = touched.insert((row.get(0)?, account)),
-            None => unassigned.push((row.get(0)?, row.get(1)?)),
+            Some(account) => of_accounts.push((change, account)),
+            None => unassigned.push(change),
         }
     }
-    for (month, account) in &touched {
-        sum(tx, *account, *month, now).await?;
+    let touched: BTreeSet<(Month, AccountId)> =
+        of_accounts.iter().map(|((month, _), account)| (*month, *account)).collect();
+    for (month, account) in touched {
+        if sum(tx, account, month, now).await? {
+            done.account_months += 1;
+        } else {
+            done.refused.insert((month, account));
+        }
     }
+    let is_refused =
+        |((month, _), account): &&(Change, AccountId)| done.refused.contains(&(*month, *account));
+    done.after = of_accounts.iter().rfind(is_refused).map_or(after, |(change, _)| Some(*change));
+    done.unassigned = unassigned.len();
     for part in unassigned.chunk_by(|left, right| left.0 == right.0) {
         let sql = ("DELETE FROM usage_dirty WHERE month = $1 AND stream_id IN", "");
         let month = [part[0].0.into()];
         batch::execute_in(tx, sql, &month, part, |(_, stream)| *stream).await?;
     }
-    let query = Query::new("SELECT 1 FROM usage_dirty WHERE month >= $1 AND month <= $2 LIMIT 1");
-    let more = tx.first(query.bind(first).bind(last)).await?.is_some();
-    Ok(RolledUp { account_months: touched.len(), unassigned: unassigned.len(), more })
+    let query = Query::new(
+        "SELECT 1 FROM usage_dirty WHERE month >= $1 AND month <= $2
+           AND (month, stream_id) > ($3, $4) LIMIT 1",
+    );
+    let query = behind(query.bind(first).bind(last), done.after);
+    done.more = tx.first(query).await?.is_some();
+    Ok(done)
 }
 
+/// Binds what every change behind `after` is greater than.
+fn behind(query: Query, after: Option<Change>) -> Query {
+    let stream = after.map_or_else(Vec::new, |(_, stream)| stream.as_bytes().to_vec());
+    query.bind(after.map_or(i64::MIN, |(month, _)| month.index())).bind(stream)
+}
+
+/// Sums a month of an account, unless a sum goes beyond what a table keeps: then nothing changes.
 async fn sum(
     tx: &mut Tx<'_>,
     account: AccountId,
     month: Month,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     // The marks go first: usage that arrives after this statement leaves a mark of its own.
     let query = Query::new(
         "DELETE FROM usage_dirty WHERE month = $2 AND stream_id IN (
            SELECT s.id FROM project p JOIN stream s ON s.project_id = p.id
-             WHERE p.account_id = $1)",
+             WHERE p.account_id = $1) RETURNING stream_id",
     );
-    tx.execute(query.bind(account).bind(month)).await?;
-    let query = Query::new(
-        "INSERT INTO usage_account_month (account_id, month, bandwidth_bytes, fms_bytes,
-           hls_bytes, vod_bytes, lines, updated_at)
-         SELECT $1, $2, CAST(coalesce(sum(u.bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 1 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 2 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 3 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(u.lines), 0) AS BIGINT), $3
-           FROM project p JOIN stream s ON s.project_id = p.id
-             JOIN usage_stream_month u ON u.stream_id = s.id AND u.month = $2
-           WHERE p.account_id = $1
+    let marks = tx.all(query.bind(account).bind(month)).await?;
+    let query = Query::new(concat!(
+        "SELECT ",
+        by_kind!(),
+        " FROM project p JOIN stream s ON s.project_id = p.id
+           JOIN usage_stream_month u ON u.stream_id = s.id AND u.month = $2
+           WHERE p.account_id = $1"
+    ));
+    let row = tx.first(query.bind(account).bind(month)).await?;
+    let row = row.expect("a sum without groups is one row");
+    let mut sums = Vec::with_capacity(5);
+    for place in 0..5 {
+        // All kinds together come first and lines last: either may be the one beyond.
+        let Ok(sum) = i64::try_from(wide(&row, 2 * place)?) else {
+            let marks = marks.iter().map(|row| row.get::<StreamId>(0));
+            let marks = marks.collect::<Result<Vec<_>, _>>()?;
+            let into = "INSERT INTO usage_dirty (month, stream_id) VALUES";
+            batch::insert(tx, into, "", &marks, |stream| [month.into(), (*stream).into()]).await?;
+            return Ok(false);
+        };
+        sums.push(sum);
+    }
+    let mut query = Query::new(
+        "INSERT INTO usage_account_month (account_id, month, updated_at, bandwidth_bytes,
+           fms_bytes, hls_bytes, vod_bytes, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (account_id, month) DO UPDATE SET
            bandwidth_bytes = excluded.bandwidth_bytes, fms_bytes = excluded.fms_bytes,
            hls_bytes = excluded.hls_bytes, vod_bytes = excluded.vod_bytes,
            lines = excluded.lines, updated_at = excluded.updated_at",
-    );
-    tx.execute(query.bind(account).bind(month).bind(now)).await?;
-    Ok(())
+    )
+    .bind(account)
+    .bind(month)
+    .bind(now);
+    for sum in sums {
+        query.push(sum);
+    }
+    tx.execute(query).await?;
+    Ok(true)
 }

@@ -1,11 +1,11 @@
 //! Usage: per file and hour as metered, summed per stream and month, and per account and month.
 
 pub(crate) mod file;
-mod report;
+pub(crate) mod report;
 
 use values::{AccountId, Month, StreamId, Timestamp, UsageKind};
 
-pub use file::Replaced;
+pub use file::{Replaced, check};
 pub use report::{
     AccountUsage, account_month, account_months, accounts_of_month, month_total, project_month,
     stream_month,
@@ -29,6 +29,8 @@ pub struct UsageRow {
 }
 
 /// Bandwidth of a month by kind.
+///
+/// What sums to more than 2^63 - 1 is shown as 2^63 - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bandwidth {
     /// All kinds together.

@@ -44,12 +44,24 @@ pub(crate) fn problem(key: &str) -> Option<&'static str> {
 
 /// Makes the error for a key that cannot be used.
 pub(crate) fn bad(key: &str, reason: &'static str) -> ObjectError {
-    let shown = key.chars().take(SHOWN_CHARS_MAX).flat_map(|c| {
-        let escaped: Vec<char> =
-            if c.is_control() { c.escape_default().collect() } else { vec![c] };
-        escaped
-    });
-    ObjectError::BadKey { key: shown.take(SHOWN_CHARS_MAX).collect(), reason }
+    ObjectError::BadKey { key: shown(key.as_bytes()), reason }
+}
+
+/// Makes any name fit to be shown on a line: control characters, backslashes and bytes that are not
+/// UTF-8 are escaped, and what is too long is cut off.
+pub(crate) fn shown(name: &[u8]) -> String {
+    let mut shown = String::new();
+    for chunk in name[..name.len().min(4 * SHOWN_CHARS_MAX)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || c == '\\' {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+        }
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    shown.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
 /// Names a file that is being written.
@@ -98,6 +110,16 @@ mod tests {
         ] {
             assert!(problem(key).is_some(), "{key:?}");
         }
+    }
+
+    #[test]
+    fn shows_any_name_on_one_line() {
+        let check = |name: &[u8], expected: &str| assert_eq!(shown(name), expected);
+        check("été.gz".as_bytes(), "été.gz");
+        check(b"a\xffb\xe9.gz", "a\\xffb\\xe9.gz");
+        check(b"a\n\x1b[2J\x00", "a\\n\\u{1b}[2J\\u{0}");
+        check(b"a\\n", "a\\\\n");
+        assert_eq!(shown(&[b'x'; 5_000]).len(), SHOWN_CHARS_MAX);
     }
 
     #[test]

@@ -35,4 +35,4 @@ pub use error::ObjectError;
 pub use key::KEY_BYTES_MAX;
 pub use location::{Location, LocationError};
 pub use reader::ObjectReader;
-pub use store::{Credentials, ObjectInfo, ObjectStore, PAGE, Page, Timeouts};
+pub use store::{Credentials, ObjectInfo, ObjectStore, PAGE, Page, SKIPPED_NAMES_MAX, Timeouts};

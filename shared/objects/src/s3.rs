@@ -163,7 +163,7 @@ impl S3 {
 
     fn page(&self, listed: &ListObjectsV2Output, after: &str) -> Result<Page, ObjectError> {
         let is_encoded = listed.encoding_type() == Some(&EncodingType::Url);
-        let mut page = Page { objects: Vec::new(), next: None, skipped: 0 };
+        let mut page = Page::default();
         let mut last = None;
         for object in listed.contents() {
             let key = object.key().unwrap_or_default();
@@ -171,13 +171,15 @@ impl S3 {
             let full = decoded.unwrap_or_else(|| Some(key.to_owned()));
             let Some(relative) = full.as_deref().and_then(|full| full.strip_prefix(&self.prefix))
             else {
-                page.skipped += 1;
+                page.skip(full.as_deref().unwrap_or(key).as_bytes());
                 continue;
             };
             last = Some(relative.to_owned());
             if key::problem(relative).is_some() {
                 // `logs/` is how S3 browsers show an empty folder: not an object.
-                page.skipped += usize::from(!relative.is_empty() && !relative.ends_with('/'));
+                if !relative.is_empty() && !relative.ends_with('/') {
+                    page.skip(relative.as_bytes());
+                }
                 continue;
             }
             page.objects.push(self.info(

@@ -15,6 +15,9 @@ use crate::{Location, ObjectError, ObjectReader};
 /// The most objects in one page of a listing.
 pub const PAGE: usize = 1000;
 
+/// The most names of [`Page::skipped_names`].
+pub const SKIPPED_NAMES_MAX: usize = 10;
+
 /// An open location whose objects can be listed, read, written and deleted.
 #[derive(Debug, Clone)]
 pub struct ObjectStore {
@@ -52,7 +55,7 @@ pub struct ObjectInfo {
 }
 
 /// A part of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
     /// At most [`PAGE`] objects, ascending by the bytes of their keys.
     pub objects: Vec<ObjectInfo>,
@@ -61,6 +64,19 @@ pub struct Page {
     /// How many things in this part of the listing cannot be objects: names that are not UTF-8
     /// or contain control characters, symbolic links to folders or out of the location, devices.
     pub skipped: usize,
+    /// The names of the first of them, at most [`SKIPPED_NAMES_MAX`], escaped and cut so that each
+    /// can be shown on a line.
+    pub skipped_names: Vec<String>,
+}
+
+impl Page {
+    /// Counts a thing that cannot be an object.
+    pub(crate) fn skip(&mut self, name: &[u8]) {
+        self.skipped += 1;
+        if self.skipped_names.len() < SKIPPED_NAMES_MAX {
+            self.skipped_names.push(key::shown(name));
+        }
+    }
 }
 
 /// How long S3 may take.

@@ -13,18 +13,14 @@ use crate::{ObjectInfo, PAGE, Page};
 
 /// Lists the objects below `root` (a canonical path) whose keys come after `after`.
 pub(crate) fn list_page(root: &Path, after: &str) -> io::Result<Page> {
-    let mut walk = Walk {
-        root,
-        page: Page { objects: Vec::new(), next: None, skipped: 0 },
-        skipped_at_last: 0,
-        is_full: false,
-    };
+    let mut walk = Walk { root, page: Page::default(), skipped_at_last: 0, is_full: false };
     walk.enter(root, "", after.as_bytes())?;
     let mut page = walk.page;
     if walk.is_full {
         page.next = page.objects.last().map(|last| last.key.clone());
         // What was skipped behind the last object belongs to the next page.
         page.skipped = walk.skipped_at_last;
+        page.skipped_names.truncate(page.skipped);
     }
     Ok(page)
 }
@@ -81,13 +77,15 @@ impl Walk<'_> {
     ) -> io::Result<()> {
         let bare = sorts_as.strip_suffix(b"/").filter(|_| is_folder).unwrap_or(sorts_as);
         let Ok(name) = std::str::from_utf8(bare) else {
-            self.page.skipped += 1;
+            self.page.skip(&[prefix.as_bytes(), bare].concat());
             return Ok(());
         };
         let key = format!("{prefix}{name}");
         if key::problem(&key).is_some() {
             // A file that is being written is nobody's concern; anything else is.
-            self.page.skipped += usize::from(!key::is_part(name));
+            if !key::is_part(name) {
+                self.page.skip(key.as_bytes());
+            }
             return Ok(());
         }
         let path = folder.join(name);
@@ -101,7 +99,7 @@ impl Walk<'_> {
                 self.page.objects.push(info(key, &metadata)?);
                 self.skipped_at_last = self.page.skipped;
             }
-            Ok(None) => self.page.skipped += 1,
+            Ok(None) => self.page.skip(key.as_bytes()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (), // deleted meanwhile
             Err(error) => return Err(error),
         }

@@ -12,4 +12,6 @@ mod producer;
 
 pub use error::EnqueueError;
 pub use options::{Scope, TaskOptions, Unique};
-pub use producer::{OnRejection, Producer, ProducerParts, Stored, seen as rejection_seen};
+pub use producer::{
+    OnRejection, Producer, ProducerKeys, ProducerParts, RenewKeys, Stored, seen as rejection_seen,
+};

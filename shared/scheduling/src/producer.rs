@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use admission::{Rejection, Rules, Voucher};
+use admission::{Code, Rejection, Rules, Voucher};
 use contract::{Contract, Descriptor, Payload};
 use database::Tx;
 use envelope::{Door, Envelope, KeyRing, RawJson, SealingPublicKey, SigningKey, Stamp};
@@ -21,6 +21,20 @@ const MAX_LABEL_BYTES: usize = 200;
 
 /// Told of each rejection as it happens, with whether it is the first of its kind.
 pub type OnRejection = Arc<dyn Fn(&Rejection, bool) + Send + Sync>;
+
+/// The keys a producer works with at one moment.
+#[derive(Debug, Clone)]
+pub struct ProducerKeys {
+    /// The key that proves the source.
+    pub key: Arc<SigningKey>,
+    /// All keys, where known: then proofs are checked at once too.
+    pub keys: Option<Arc<KeyRing>>,
+    /// The worker's public key for configuration.
+    pub sealing: Option<SealingPublicKey>,
+}
+
+/// Gives the newest keys of a producer's source; `None` when no key is left that proves it.
+pub type RenewKeys = Arc<dyn Fn() -> Option<Arc<ProducerKeys>> + Send + Sync>;
 
 /// What a producer is made of.
 #[derive(Clone)]
@@ -50,11 +64,21 @@ impl fmt::Debug for ProducerParts {
 }
 
 /// Asks for work on behalf of one source; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Producer {
     parts: ProducerParts,
-    /// Sealed sections by job and name: sealed once, not per task.
-    sealed: Arc<Mutex<HashMap<(JobName, &'static str), String>>>,
+    given: Arc<ProducerKeys>,
+    renew: Option<RenewKeys>,
+    sealed: Arc<Mutex<SealedOnce>>,
+}
+
+/// Sealed sections by job and name, each with the key it is sealed to: sealed once, not per task.
+type SealedOnce = HashMap<(JobName, &'static str), (SealingPublicKey, String)>;
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("source", self.source()).finish_non_exhaustive()
+    }
 }
 
 /// A task stored inside the caller's transaction.
@@ -81,7 +105,31 @@ impl Stored {
 impl Producer {
     /// Makes a producer for the source of its key.
     pub fn new(parts: ProducerParts) -> Self {
-        Self { parts, sealed: Arc::default() }
+        let given = Arc::new(ProducerKeys {
+            key: Arc::clone(&parts.key),
+            keys: parts.keys.clone(),
+            sealing: parts.sealing.clone(),
+        });
+        Self { parts, given, renew: None, sealed: Arc::default() }
+    }
+
+    /// Asks `renew` for the keys before each task, so that the producer outlives a rotation.
+    #[must_use]
+    pub fn renewed_by(mut self, renew: RenewKeys) -> Self {
+        self.renew = Some(renew);
+        self
+    }
+
+    /// The keys for a task of `job` that is made now.
+    fn keys(&self, job: &str) -> Result<Arc<ProducerKeys>, EnqueueError> {
+        let Some(renew) = &self.renew else { return Ok(Arc::clone(&self.given)) };
+        let source = self.source();
+        renew().ok_or_else(|| {
+            let message = format!(
+                "no key is left that proves `{source}`; make one: main-worker keys make --source {source}"
+            );
+            Rejection::new(Code::BadProof, job, source.as_str(), "proof", message).into()
+        })
     }
 
     /// The source it speaks for.
@@ -204,10 +252,11 @@ impl Producer {
     ) -> Result<NewTask, EnqueueError> {
         let parts = &self.parts;
         let source = parts.key.source();
+        let keys = self.keys(job)?;
         check_labels(&options.labels)?;
         let descriptor = parts.contract.get(job);
         let configuration = match descriptor {
-            Some(descriptor) => self.configuration(descriptor, configuration)?,
+            Some(descriptor) => self.configuration(descriptor, configuration, &keys)?,
             None => configuration.clone(),
         };
         let envelope = Envelope {
@@ -237,11 +286,11 @@ impl Producer {
         };
         let Envelope { configuration, job_name, source: _, job_payload } = &envelope;
         let proof =
-            parts.key.prove(&stamp, job_name, configuration.as_bytes(), job_payload.as_bytes());
+            keys.key.prove(&stamp, job_name, configuration.as_bytes(), job_payload.as_bytes());
         let rules = Rules {
             manifest: &parts.manifest,
             contract: &parts.contract,
-            keys: parts.keys.as_deref(),
+            keys: keys.keys.as_deref(),
             sealing: None,
             worker_sections: None,
         };
@@ -297,7 +346,9 @@ impl Producer {
         &self,
         descriptor: &Descriptor,
         given: &RawJson,
+        keys: &ProducerKeys,
     ) -> Result<RawJson, EnqueueError> {
+        let sealing = keys.sealing.as_ref();
         let bare = Envelope {
             configuration: given.clone(),
             job_name: String::new(),
@@ -313,11 +364,11 @@ impl Producer {
         for declared in descriptor.sections.iter().filter(|s| s.origin.allows_envelope()) {
             if let Some(value) = sections.get(declared.name) {
                 if value.is_object() {
-                    let sealed = self.seal(descriptor, declared.name, value.as_bytes())?;
+                    let sealed = self.seal(descriptor, declared.name, value.as_bytes(), sealing)?;
                     sections.insert(declared.name.to_owned(), text(&sealed));
                 }
             } else if let Some(own) = self.parts.configuration.get(declared.name) {
-                let sealed = self.seal_own(descriptor, declared.name, own)?;
+                let sealed = self.seal_own(descriptor, declared.name, own, sealing)?;
                 sections.insert(declared.name.to_owned(), text(&sealed));
             }
         }
@@ -334,14 +385,18 @@ impl Producer {
         descriptor: &Descriptor,
         section: &'static str,
         value: &Secret<String>,
+        sealing: Option<&SealingPublicKey>,
     ) -> Result<String, EnqueueError> {
         let key = (descriptor.job.clone(), section);
         let known = self.sealed.lock().expect("no one panics while holding it").get(&key).cloned();
-        if let Some(sealed) = known {
+        if let Some((_, sealed)) = known.filter(|(sealed_to, _)| Some(sealed_to) == sealing) {
             return Ok(sealed);
         }
-        let sealed = self.seal(descriptor, section, value.expose().as_bytes())?;
-        self.sealed.lock().expect("no one panics while holding it").insert(key, sealed.clone());
+        let sealed = self.seal(descriptor, section, value.expose().as_bytes(), sealing)?;
+        if let Some(sealing) = sealing {
+            let once = (sealing.clone(), sealed.clone());
+            self.sealed.lock().expect("no one panics while holding it").insert(key, once);
+        }
         Ok(sealed)
     }
 
@@ -350,12 +405,32 @@ impl Producer {
         descriptor: &Descriptor,
         section: &str,
         plain: &[u8],
+        sealing: Option<&SealingPublicKey>,
     ) -> Result<String, EnqueueError> {
-        let Some(key) = &self.parts.sealing else {
+        self.check_section(descriptor, section, plain)?;
+        let Some(key) = sealing else {
             return Err(EnqueueError::NoSealingKey { section: section.to_owned() });
         };
         key.seal(self.source().as_str(), descriptor.job.as_str(), section, plain)
             .map_err(|source| EnqueueError::Seal { section: section.to_owned(), source })
+    }
+
+    /// Refuses a section that its job could not read, while it can still be read here.
+    fn check_section(
+        &self,
+        descriptor: &Descriptor,
+        section: &str,
+        plain: &[u8],
+    ) -> Result<(), Rejection> {
+        let (source, job) = (self.source(), &descriptor.job);
+        let Some(declared) = descriptor.section(section) else { return Ok(()) };
+        if !self.parts.manifest.allows(source, job) {
+            return Ok(()); // The allow-list comes first, and refuses it.
+        }
+        declared.check(&String::from_utf8_lossy(plain)).map_err(|problem| {
+            let (code, message) = (Code::MissingConfiguration, problem.message);
+            Rejection::new(code, job.as_str(), source.as_str(), &problem.field, message)
+        })
     }
 
     /// Keeps and tells a rejection on its way out.

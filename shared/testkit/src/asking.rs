@@ -21,7 +21,8 @@ const KEY_ID: &str = "test";
 /// Asks for work on behalf of one source, with keys made for the test and no worker to do it.
 ///
 /// Everything a source meets is real: the allow-list, the check of the payload, the proof and its
-/// check, the sealing of configuration. A request that passes here passes at the worker.
+/// check, the sealing of configuration. What passes here is admitted by a worker that has the same
+/// worker.toml, these keys, and what the job takes from the worker's own configuration.
 pub struct Asking {
     /// Asks for jobs.
     pub producer: Producer,

@@ -10,11 +10,12 @@ use envelope::{Algorithm, KeyFileError};
 use manifest::Manifest;
 use serde_json::json;
 use tasks::{TaskFilter, TaskState, TaskSummary};
-use values::{Secret, Source};
+use values::{Clock, Secret, Source};
 
 use super::{Make, Opened, Rotate};
-use crate::app::read_manifest;
+use crate::app::{SystemClock, read_manifest};
 use crate::cli::{Exit, Invocation, exit};
+use crate::home::{DEFAULT_FOLDER, Home, key_id};
 
 /// Waiting tasks of a withdrawn key that are counted; beyond that it says "or more".
 const MAX_TOUCHED: u32 = 10_000;
@@ -23,9 +24,62 @@ const LISTED: usize = 20;
 /// Numbers tried for a new id; a key file holds fewer keys.
 const MAX_NUMBER: u32 = 10_000;
 
+/// An id for a new key, with the name of the file that hands it over.
+struct NewId {
+    id: String,
+    file_name: String,
+}
+
+impl NewId {
+    fn chosen(id: String) -> Self {
+        Self { file_name: id.clone(), id }
+    }
+
+    /// The first number of the name that no key has, whatever the random part.
+    fn free(name: &str, taken: &[&str]) -> Self {
+        let is_free = |file_name: &String| {
+            let longer = format!("{file_name}-");
+            !taken.iter().any(|id| id == file_name || id.starts_with(&longer))
+        };
+        let mut numbers = 1..MAX_NUMBER;
+        let number = numbers.find(|number| is_free(&format!("{name}-{number}")));
+        let number = number.unwrap_or(MAX_NUMBER);
+        Self { id: key_id(name, number), file_name: format!("{name}-{number}") }
+    }
+}
+
+pub(super) async fn init(invocation: &Invocation, force: bool) -> Result<Exit> {
+    let folder = invocation.settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER));
+    let home = Home::init_keys(folder, force, SystemClock.now())
+        .map_err(|error| error.context(Exit::Settings))?;
+    let waiting =
+        if home.database_path().exists() { waiting(invocation, None).await? } else { vec![] };
+    let output = invocation.output;
+    let path = home.keys_path().display().to_string();
+    if output.is_json() {
+        let ids: Vec<_> = waiting.iter().map(|task| task.task_id).collect();
+        output.json(&json!({ "file": path, "waitingTasks": ids }));
+        return Ok(Exit::Completed);
+    }
+    output.line(&format!(
+        "new keys are in {path}; `main-worker keys show` prints their public parts"
+    ));
+    if !waiting.is_empty() {
+        output.line(&format!(
+            "{}{} waiting tasks were proven with, or sealed to, keys that this file does not have: \
+             they are held and, unless their keys come back within `hold_limit`, end among the dead \
+             letters; enqueue them again",
+            waiting.len(),
+            or_more(&waiting)
+        ));
+        list(invocation, &waiting);
+    }
+    Ok(Exit::Completed)
+}
+
 pub(super) fn make(invocation: &Invocation, mut opened: Opened, make: Make) -> Result<Exit> {
     let algorithm = if make.ed25519 { Algorithm::Ed25519 } else { Algorithm::Mac };
-    let id = proof_id(invocation, &opened, &make.source, make.id)?;
+    let NewId { id, file_name } = proof_id(invocation, &opened, &make.source, make.id)?;
     opened.file.add_proof_key(&make.source, algorithm, &id, opened.now).map_err(refused)?;
     let handed = handed_over(&opened, &id)?;
     if make.print_secret {
@@ -33,7 +87,7 @@ pub(super) fn make(invocation: &Invocation, mut opened: Opened, make: Make) -> R
         invocation.output.line(handed.expose());
         return Ok(Exit::Completed);
     }
-    let path = store(&opened, &id, make.out, &handed)?;
+    let path = store(&opened, &file_name, make.out, &handed)?;
     told(invocation, "made", &id, Some(&path));
     Ok(Exit::Completed)
 }
@@ -45,7 +99,7 @@ pub(super) fn add(
     public: &str,
     id: String,
 ) -> Result<Exit> {
-    let id = proof_id(invocation, &opened, source, Some(id))?;
+    let NewId { id, file_name: _ } = proof_id(invocation, &opened, source, Some(id))?;
     opened.file.add_public_key(source, public, &id, opened.now).map_err(refused)?;
     opened.home.write_keys(&opened.file)?;
     told(invocation, "added", &id, None);
@@ -55,22 +109,22 @@ pub(super) fn add(
 pub(super) fn rotate(invocation: &Invocation, mut opened: Opened, rotate: Rotate) -> Result<Exit> {
     let Some(source) = rotate.source else {
         let keys = opened.file.public_view().sealing;
-        let is_taken = |id: &str| keys.iter().any(|key| key.id == id);
-        let id = rotate.id.unwrap_or_else(|| free_id("sealing", is_taken));
+        let taken: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+        let id = rotate.id.unwrap_or_else(|| NewId::free("sealing", &taken).id);
         opened.file.rotate_sealing(&id, opened.now).map_err(refused)?;
         opened.home.write_keys(&opened.file)?;
         told(invocation, "made", &id, None);
         return Ok(Exit::Completed);
     };
-    let id = proof_id(invocation, &opened, &source, rotate.id)?;
+    let NewId { id, file_name } = proof_id(invocation, &opened, &source, rotate.id)?;
     opened.file.rotate(&source, &id, opened.now, rotate.overlap).map_err(refused)?;
     let handed = handed_over(&opened, &id)?;
-    let path = store(&opened, &id, rotate.out, &handed)?;
+    let path = store(&opened, &file_name, rotate.out, &handed)?;
     told(invocation, "made", &id, Some(&path));
     if !invocation.output.is_json() {
         let overlap = rotate.overlap;
         invocation.output.note(&format!(
-            "older keys of `{source}` are taken for {overlap} more; restart workers so that they know the new one"
+            "older keys of `{source}` are taken for {overlap} more; running workers know the new one within a second"
         ));
     }
     Ok(Exit::Completed)
@@ -83,30 +137,45 @@ pub(super) async fn revoke(invocation: &Invocation, mut opened: Opened, id: &str
         let error = anyhow!("the key `{id}` is in worker.toml; remove its row there");
         return Err(error.context(Exit::Settings));
     }
+    if opened.file.public_view().sealing.iter().any(|key| key.id == id) {
+        let error = anyhow!(
+            "`{id}` seals configuration and proves nobody; `main-worker keys rotate --sealing` makes another, and this one goes on opening what waits"
+        );
+        return Err(error.context(Exit::Usage));
+    }
     opened.file.revoke(id, opened.now).map_err(refused)?;
     opened.home.write_keys(&opened.file)?;
     drop(opened);
-    let app = invocation.open().await?;
-    let filter = TaskFilter {
-        states: vec![TaskState::Scheduled, TaskState::Available, TaskState::Running],
-        key_id: Some(id.to_owned()),
-        limit: MAX_TOUCHED,
-        ..TaskFilter::default()
-    };
-    let touched = app.store.search(filter).await.map_err(exit::of_store)?;
+    let touched = waiting(invocation, Some(id)).await?;
     tell_touched(invocation, id, &touched);
     Ok(Exit::Completed)
 }
 
+/// The tasks that wait or run, all or those proven with one key.
+async fn waiting(invocation: &Invocation, key_id: Option<&str>) -> Result<Vec<TaskSummary>> {
+    let app = invocation.open().await?;
+    let filter = TaskFilter {
+        states: vec![TaskState::Scheduled, TaskState::Available, TaskState::Running],
+        key_id: key_id.map(str::to_owned),
+        limit: MAX_TOUCHED,
+        ..TaskFilter::default()
+    };
+    app.store.search(filter).await.map_err(exit::of_store)
+}
+
+fn or_more(tasks: &[TaskSummary]) -> &'static str {
+    if tasks.len() == MAX_TOUCHED as usize { " or more" } else { "" }
+}
+
 fn tell_touched(invocation: &Invocation, id: &str, touched: &[TaskSummary]) {
     let output = invocation.output;
-    let more = if touched.len() == MAX_TOUCHED as usize { " or more" } else { "" };
+    let more = or_more(touched);
     if output.is_json() {
         let ids: Vec<_> = touched.iter().map(|task| task.task_id).collect();
         output.json(&json!({ "id": id, "revoked": true, "touchedTasks": ids }));
         return;
     }
-    output.line(&format!("key `{id}` is withdrawn; restart workers so that they know"));
+    output.line(&format!("key `{id}` is withdrawn; running workers know within a second"));
     if touched.is_empty() {
         output.line("no waiting task was proven with it");
         return;
@@ -116,6 +185,11 @@ fn tell_touched(invocation: &Invocation, id: &str, touched: &[TaskSummary]) {
          among the dead letters; enqueue them again with another key",
         touched.len()
     ));
+    list(invocation, touched);
+}
+
+fn list(invocation: &Invocation, touched: &[TaskSummary]) {
+    let output = invocation.output;
     let rows: Vec<Vec<String>> = touched
         .iter()
         .take(LISTED)
@@ -152,7 +226,7 @@ fn is_in(manifest: &Manifest, id: &str) -> bool {
     manifest.sources.values().any(|rules| rules.keys.iter().any(|row| row.id == id))
 }
 
-/// The id that was chosen, or the first of SOURCE-1, SOURCE-2 ... that no key has.
+/// The id that was chosen, or one with the first number of the source that no key has.
 ///
 /// An id that worker.toml has too would keep every worker from starting.
 fn proof_id(
@@ -160,24 +234,22 @@ fn proof_id(
     opened: &Opened,
     source: &Source,
     chosen: Option<String>,
-) -> Result<String> {
+) -> Result<NewId> {
     let manifest = manifest_with(invocation, source)?;
     match chosen {
         Some(id) if is_in(&manifest, &id) => {
             let error = anyhow!("worker.toml has a key with the id `{id}`; choose another id");
             Err(error.context(Exit::Usage))
         }
-        Some(id) => Ok(id),
-        None => Ok(free_id(source.as_str(), |id| {
+        Some(id) => Ok(NewId::chosen(id)),
+        None => {
             let keys = opened.file.public_view().proof;
-            is_in(&manifest, id) || keys.iter().any(|key| key.id == id)
-        })),
+            let rows = manifest.sources.values().flat_map(|rules| &rules.keys);
+            let rows = rows.map(|row| row.id.as_str());
+            let taken: Vec<&str> = keys.iter().map(|key| key.id.as_str()).chain(rows).collect();
+            Ok(NewId::free(source.as_str(), &taken))
+        }
     }
-}
-
-fn free_id(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
-    let mut ids = (1..MAX_NUMBER).map(|number| format!("{name}-{number}"));
-    ids.find(|id| !is_taken(id)).unwrap_or_else(|| format!("{name}-{MAX_NUMBER}"))
 }
 
 /// What the source needs to prove itself, and to seal configuration to the worker.
@@ -196,7 +268,7 @@ fn handed_over(opened: &Opened, id: &str) -> Result<Secret<String>> {
 /// Writes the source's file first, so that no key is taken that nobody was given.
 fn store(
     opened: &Opened,
-    id: &str,
+    file_name: &str,
     out: Option<PathBuf>,
     handed: &Secret<String>,
 ) -> Result<PathBuf> {
@@ -209,7 +281,7 @@ fn store(
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        folder.join(format!("{id}.json"))
+        folder.join(format!("{file_name}.json"))
     };
     write_private(&path, handed).map_err(|error| error.context(Exit::Usage))?;
     opened.home.write_keys(&opened.file).inspect_err(|_| {

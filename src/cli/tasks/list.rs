@@ -1,10 +1,12 @@
 //! `main-worker tasks list`.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tasks::{TaskFilter, TaskState, TaskSummary};
-use values::{TaskId, Timestamp};
+use values::{Source, TaskId, Timestamp, did_you_mean};
 
-use crate::cli::{Exit, Invocation, exit, jobs};
+use crate::app::App;
+use crate::cli::output::printable;
+use crate::cli::{Exit, Invocation, bounds, exit, jobs};
 
 /// Characters of an error or progress text in a list.
 const LONGEST_NOTE: usize = 80;
@@ -16,13 +18,13 @@ pub(super) struct Filter {
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<TaskState>,
     /// Only this job
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", value_parser = bounds::word)]
     job: Option<String>,
     /// Only from this source
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_parser = bounds::word)]
     source: Option<String>,
     /// Only with this label
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = bounds::word)]
     label: Option<String>,
     /// Only those enqueued at this time or later
     #[arg(long, value_name = "TIME")]
@@ -51,7 +53,7 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
     let filter = TaskFilter {
         states: state,
         job: job.clone(),
-        source,
+        source: source.clone(),
         label,
         from,
         to,
@@ -61,9 +63,14 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
         limit,
     };
     let tasks = app.store.search(filter).await.map_err(exit::of_store)?;
-    if let Some(job) = job.filter(|_| tasks.is_empty()) {
-        // Tasks of a job that this release no longer has can be listed; a misspelt name has none.
-        jobs::find(invocation, &job)?;
+    if tasks.is_empty() {
+        // Tasks of a job or source that is no more can be listed; a misspelt name has none.
+        if let Some(job) = job {
+            jobs::find(invocation, &job)?;
+        }
+        if let Some(source) = source {
+            check_source(&app, &source)?;
+        }
     }
     let output = invocation.output;
     if output.is_json() {
@@ -80,6 +87,19 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
         }
     }
     Ok(Exit::Completed)
+}
+
+/// Refuses a source that worker.toml does not know.
+fn check_source(app: &App, name: &str) -> Result<()> {
+    let sources = app.manifest.sources.keys().map(Source::as_str);
+    if sources.clone().any(|source| source == name) {
+        return Ok(());
+    }
+    let hint = match did_you_mean(name, sources.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the sources are {}", sources.collect::<Vec<_>>().join(", ")),
+    };
+    Err(anyhow!("there is no source `{}`; {hint}", printable(name)).context(Exit::Usage))
 }
 
 fn row(task: &TaskSummary) -> Vec<String> {

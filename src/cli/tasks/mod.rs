@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 use values::{TaskId, Timestamp};
 
-use super::{Exit, Invocation, exit};
+use super::{Exit, Invocation, bounds, exit};
 
 /// Tasks changed by one command at the most.
 const MAX_IDS: usize = 1_000;
@@ -44,7 +44,7 @@ enum Tasks {
         #[command(flatten)]
         ids: Ids,
         /// Why, kept with the tasks
-        #[arg(long, value_name = "TEXT", default_value = "discarded by the operator")]
+        #[arg(long, value_name = "TEXT", default_value = "discarded by the operator", value_parser = bounds::word)]
         reason: String,
     },
     /// Count waiting and running tasks by job, source and state

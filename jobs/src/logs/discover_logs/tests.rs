@@ -15,6 +15,7 @@ fn check(before: Option<(Option<&str>, i64)>, newest: i64, rest: Option<&str>, e
         files: Vec::new(),
         newest: Some(hour(newest)),
         goes_on_after: rest.map(str::to_owned),
+        skipped_names: Vec::new(),
         report: Report::default(),
     };
     let marker = |key: Option<&str>, at| LogMarker {

@@ -5,7 +5,25 @@ use values::{AccountId, Month, ProjectId, StreamId};
 
 use super::{AccountMonth, Bandwidth};
 use crate::Reader;
-use crate::reader::amount;
+use crate::reader::{amount, wide, wide_sum};
+
+/// The sums of `usage_stream_month u`: all kinds, each kind, lines; two columns each.
+macro_rules! by_kind {
+    () => {
+        concat!(
+            wide_sum!("u.bytes"),
+            ", ",
+            wide_sum!("CASE u.kind WHEN 1 THEN u.bytes END"),
+            ", ",
+            wide_sum!("CASE u.kind WHEN 2 THEN u.bytes END"),
+            ", ",
+            wide_sum!("CASE u.kind WHEN 3 THEN u.bytes END"),
+            ", ",
+            wide_sum!("u.lines")
+        )
+    };
+}
+pub(crate) use by_kind;
 
 /// An account's usage of a month, with the account's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +84,19 @@ pub async fn accounts_of_month(
 
 /// Adds up what all accounts used in a month; what no account pays for is not in it.
 pub async fn month_total(mut reader: impl Reader, month: Month) -> Result<Bandwidth, DbError> {
-    let query = Query::new(
-        "SELECT CAST(coalesce(sum(bandwidth_bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(fms_bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(hls_bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(vod_bytes), 0) AS BIGINT), CAST(coalesce(sum(lines), 0) AS BIGINT)
-           FROM usage_account_month WHERE month = $1",
-    );
+    let query = Query::new(concat!(
+        "SELECT ",
+        wide_sum!("bandwidth_bytes"),
+        ", ",
+        wide_sum!("fms_bytes"),
+        ", ",
+        wide_sum!("hls_bytes"),
+        ", ",
+        wide_sum!("vod_bytes"),
+        ", ",
+        wide_sum!("lines"),
+        " FROM usage_account_month WHERE month = $1"
+    ));
     read_sum(reader.first(query.bind(month)).await?.as_ref())
 }
 
@@ -82,14 +106,11 @@ pub async fn stream_month(
     stream_id: StreamId,
     month: Month,
 ) -> Result<Bandwidth, DbError> {
-    let query = Query::new(
-        "SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE kind WHEN 1 THEN bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE kind WHEN 2 THEN bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE kind WHEN 3 THEN bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(lines), 0) AS BIGINT)
-           FROM usage_stream_month WHERE stream_id = $1 AND month = $2",
-    );
+    let query = Query::new(concat!(
+        "SELECT ",
+        by_kind!(),
+        " FROM usage_stream_month u WHERE u.stream_id = $1 AND u.month = $2"
+    ));
     read_sum(reader.first(query.bind(stream_id).bind(month)).await?.as_ref())
 }
 
@@ -99,15 +120,12 @@ pub async fn project_month(
     project_id: ProjectId,
     month: Month,
 ) -> Result<Bandwidth, DbError> {
-    let query = Query::new(
-        "SELECT CAST(coalesce(sum(u.bytes), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 1 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 2 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(CASE u.kind WHEN 3 THEN u.bytes END), 0) AS BIGINT),
-           CAST(coalesce(sum(u.lines), 0) AS BIGINT)
-           FROM stream s JOIN usage_stream_month u ON u.stream_id = s.id
-           WHERE s.project_id = $1 AND u.month = $2",
-    );
+    let query = Query::new(concat!(
+        "SELECT ",
+        by_kind!(),
+        " FROM stream s JOIN usage_stream_month u ON u.stream_id = s.id
+           WHERE s.project_id = $1 AND u.month = $2"
+    ));
     read_sum(reader.first(query.bind(project_id).bind(month)).await?.as_ref())
 }
 
@@ -121,7 +139,18 @@ fn read_month(row: &Row, first: usize) -> Result<AccountMonth, DbError> {
 }
 
 fn read_sum(row: Option<&Row>) -> Result<Bandwidth, DbError> {
-    row.map_or_else(|| Ok(Bandwidth::default()), |row| read_bandwidth(row, 0))
+    let Some(row) = row else { return Ok(Bandwidth::default()) };
+    let most = i64::MAX.cast_unsigned();
+    let sum = |place: usize| {
+        wide(row, 2 * place).map(|sum| u64::try_from(sum).map_or(most, |sum| sum.min(most)))
+    };
+    Ok(Bandwidth {
+        total_bytes: sum(0)?,
+        fms_bytes: sum(1)?,
+        hls_bytes: sum(2)?,
+        vod_bytes: sum(3)?,
+        lines: sum(4)?,
+    })
 }
 
 fn read_bandwidth(row: &Row, first: usize) -> Result<Bandwidth, DbError> {

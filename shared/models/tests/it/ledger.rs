@@ -102,8 +102,24 @@ async fn nothing_of_a_refused_completion_is_stored() {
     store.complete("a", &[usage(1, "2026-10-05T10:00:00Z", HLS, 5)]).await.unwrap();
     let huge = u64::try_from(i64::MAX).unwrap();
     let rows = [usage(1, "2026-10-05T10:00:00Z", HLS, huge - 2)];
-    let error = store.complete("b", &rows).await.unwrap_err();
-    assert!(matches!(error, DbError::Constraint { .. }), "the sum of both: {error:?}");
+    let expected = format!(
+        "the usage of {} in 2026-10 would sum to more than 2^63 - 1; correct this file, or those \
+         that bring the month so near to it",
+        stream_id(1)
+    );
+    let error = sums::check(&store.db, file_id("b"), &rows).await.unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    // Beside what fits, so that the rows that are left as they are have to be counted.
+    let both = [usage(2, "2026-10-05T10:00:00Z", HLS, 1), rows[0]];
+    let error = store.complete("b", &both).await.unwrap_err();
+    assert!(matches!(error, DbError::Refused(_)), "the sum of both: {error:?}");
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(bytes(&store, 2, "2026-10").await, 0);
+    let fits = [usage(1, "2026-10-05T10:00:00Z", HLS, huge - 5)];
+    sums::check(&store.db, file_id("b"), &fits).await.unwrap();
+    sums::check(&store.db, file_id("a"), &[usage(1, "2026-10-05T10:00:00Z", HLS, huge)])
+        .await
+        .expect("it replaces what the file had");
     let rows = [usage(1, "2026-10-05T10:00:00Z", HLS, huge), rows[0]];
     let error = models_error(&store, &rows).await;
     assert!(error.contains("more than 2^63 - 1"), "{error}");

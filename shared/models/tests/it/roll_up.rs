@@ -1,5 +1,7 @@
 //! Usage per account.
 
+use std::collections::BTreeSet;
+
 use models::roll_up::{RolledUp, roll_up};
 use models::usage::{account_month, accounts_of_month, month_total, project_month, stream_month};
 use models::{accounts, projects, streams};
@@ -16,6 +18,11 @@ const LAST: &str = "2026-09";
 async fn of_account(store: &Store, number: u128, of: &str) -> Option<u64> {
     let found = account_month(&store.db, account_id(number), month(of)).await.unwrap();
     found.map(|sum| sum.bandwidth.total_bytes)
+}
+
+/// A roll-up that refused nothing.
+fn rolled_up(account_months: usize, unassigned: usize, more: bool) -> RolledUp {
+    RolledUp { account_months, unassigned, refused: BTreeSet::new(), after: None, more }
 }
 
 /// Each stream: 169034 + 7675007 bytes this month, 3043079 last month.
@@ -94,9 +101,9 @@ async fn a_stream_brings_its_usage_when_it_leaves_the_pool() {
     work.commit().await.unwrap();
     fill(&store, 7..10).await; // the last is a stream nobody knows
     let mut work = store.begin().await;
-    let done = roll_up(&mut work.tx(), None, 100, now()).await.unwrap();
+    let done = roll_up(&mut work.tx(), None, None, 100, now()).await.unwrap();
     work.commit().await.unwrap();
-    assert_eq!(done, RolledUp { account_months: 0, unassigned: 6, more: false });
+    assert_eq!(done, rolled_up(0, 6, false));
     assert_eq!(of_account(&store, 1, THIS).await, None);
 
     let mut work = store.begin().await;
@@ -122,10 +129,10 @@ async fn looks_at_one_month_and_at_so_many_changes_as_it_is_told() {
         fill(&store, number * 10..number * 10 + 3).await;
     }
     let mut work = store.begin().await;
-    let part = roll_up(&mut work.tx(), Some(month(LAST)), 4, now()).await.unwrap();
+    let part = roll_up(&mut work.tx(), Some(month(LAST)), None, 4, now()).await.unwrap();
     work.commit().await.unwrap();
     // Four changes of two accounts; the other changes of the two are done with them.
-    assert_eq!(part, RolledUp { account_months: 2, unassigned: 0, more: true });
+    assert_eq!(part, rolled_up(2, 0, true));
     assert_eq!(store.roll_up(Some(month(LAST)), 4).await, 3);
     assert_eq!(of_account(&store, 5, LAST).await, Some(3 * 3_043_079));
     assert_eq!(of_account(&store, 5, THIS).await, None);
@@ -143,4 +150,71 @@ async fn usage_taken_back_lowers_the_account() {
     store.complete("file-1", &[]).await.unwrap();
     assert_eq!(store.roll_up(None, 10).await, 2);
     assert_eq!(of_account(&store, 1, THIS).await, Some(0));
+}
+
+#[tokio::test]
+async fn an_account_beyond_what_a_table_keeps_holds_up_no_other() {
+    const MOST: u64 = i64::MAX.cast_unsigned();
+    const AT: &str = "2026-10-05T10:00:00Z";
+    let store = Store::new().await;
+    store.customer(1, 10..14).await;
+    store.customer(2, 20..22).await;
+    for stream in [10, 11, 20, 21] {
+        store.complete(&format!("small-{stream}"), &[usage(stream, AT, HLS, 5)]).await.unwrap();
+    }
+    assert_eq!(store.roll_up(None, 100).await, 2);
+    // Each stream's own sum is kept; those of the account have no room together.
+    for stream in 10..14 {
+        let rows = [usage(stream, AT, HLS, MOST - 5)];
+        store.complete(&format!("huge-{stream}"), &rows).await.unwrap();
+    }
+    store.complete("late", &[usage(21, AT, HLS, 7)]).await.unwrap();
+
+    for limit in [1, 3, 100] {
+        let (mut refused, mut after, mut batches, mut summed) = (BTreeSet::new(), None, 0, 0);
+        loop {
+            let mut work = store.begin().await;
+            let part = roll_up(&mut work.tx(), None, after, limit, now()).await.unwrap();
+            work.commit().await.unwrap();
+            (after, batches, summed) = (part.after, batches + 1, summed + part.account_months);
+            refused.extend(part.refused);
+            if !part.more {
+                break;
+            }
+            assert!(batches < 10, "a refused account is not looked at for ever");
+        }
+        assert_eq!(refused, BTreeSet::from([(month(THIS), account_id(1))]));
+        assert_eq!(summed, usize::from(limit == 1), "the other is summed, and once");
+        assert_eq!(of_account(&store, 2, THIS).await, Some(17));
+        assert_eq!(of_account(&store, 1, THIS).await, Some(10), "as it was");
+    }
+    // Reports show the most there can be.
+    let sum = project_month(&store.db, project_id(1), month(THIS)).await.unwrap();
+    assert_eq!((sum.total_bytes, sum.vod_bytes, sum.lines), (MOST, 0, 6));
+    assert_eq!(month_total(&store.db, month(THIS)).await.unwrap().total_bytes, 27);
+
+    for stream in 10..14 {
+        store.complete(&format!("huge-{stream}"), &[]).await.unwrap();
+    }
+    assert_eq!(store.roll_up(None, 2).await, 1, "nothing of the account was forgotten");
+    assert_eq!(of_account(&store, 1, THIS).await, Some(10));
+}
+
+#[tokio::test]
+async fn reports_of_more_than_a_table_keeps_show_the_most_there_can_be() {
+    const MOST: u64 = i64::MAX.cast_unsigned();
+    let store = Store::new().await;
+    store.customer(1, 1..2).await;
+    store.customer(2, 2..3).await;
+    for stream in [1, 2] {
+        let rows = [usage(stream, "2026-10-05T10:00:00Z", HLS, MOST)];
+        store.complete(&format!("hls-{stream}"), &rows).await.unwrap();
+    }
+    assert_eq!(store.roll_up(None, 10).await, 2);
+    let total = month_total(&store.db, month(THIS)).await.unwrap();
+    assert_eq!((total.total_bytes, total.hls_bytes, total.lines), (MOST, MOST, 2));
+    let vod = [usage(1, "2026-10-06T10:00:00Z", UsageKind::Vod, MOST)];
+    store.complete("vod", &vod).await.unwrap();
+    let sum = stream_month(&store.db, stream_id(1), month(THIS)).await.unwrap();
+    assert_eq!((sum.total_bytes, sum.hls_bytes, sum.vod_bytes), (MOST, MOST, MOST));
 }

@@ -57,12 +57,14 @@ impl Store {
 
     /// Rolls up until nothing is left; returns how many accounts and months that took.
     pub(crate) async fn roll_up(&self, month: Option<Month>, limit: u32) -> usize {
-        let mut done = 0;
+        let (mut done, mut after) = (0, None);
         loop {
             let mut work = self.begin().await;
-            let part = models::roll_up::roll_up(&mut work.tx(), month, limit, now()).await.unwrap();
+            let part =
+                models::roll_up::roll_up(&mut work.tx(), month, after, limit, now()).await.unwrap();
             work.commit().await.unwrap();
             done += part.account_months;
+            after = part.after;
             if !part.more {
                 return done;
             }

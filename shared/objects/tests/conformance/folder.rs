@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use objects::{Location, ObjectError, ObjectStore, PAGE};
+use objects::{Location, ObjectError, ObjectStore, PAGE, SKIPPED_NAMES_MAX};
 use tempfile::TempDir;
 
 use crate::suite::{self, keys, read};
@@ -52,6 +52,7 @@ async fn refuses_links_that_lead_out_and_follows_those_that_stay() {
     let listed: Vec<_> = page.objects.iter().map(|object| object.key.as_str()).collect();
     assert_eq!(listed, ["link-in", "real/file"]);
     assert_eq!(page.skipped, 4);
+    assert_eq!(page.skipped_names, ["dangling", "folder-out", "link-out", "real/circle"]);
     assert_eq!(read(&store, "link-in").await, "text");
     for key in ["link-out", "folder-out/secret"] {
         let read = store.read(key, 100).await.map(|_| ()).unwrap_err();
@@ -89,8 +90,10 @@ async fn counts_what_cannot_be_an_object_once() {
 
     let first = store.list_page(None).await.unwrap();
     assert_eq!((first.objects.len(), first.skipped), (PAGE, 4));
+    assert_eq!(first.skipped_names, ["0\\xff.gz", "1\\xff", "2\\nline", "3socket"]);
     let second = store.list_page(first.next.as_deref()).await.unwrap();
     assert_eq!((second.objects.len(), second.skipped, second.next), (5, 1, None));
+    assert_eq!(second.skipped_names, ["5\\xff"]);
     let socket = store.read("3socket", 10).await.map(|_| ()).unwrap_err();
     assert!(matches!(socket, ObjectError::NotFound { .. }), "{socket:?}");
 }
@@ -214,4 +217,15 @@ async fn reports_a_folder_it_may_not_read() {
 async fn says_which_feature_is_missing() {
     let error = ObjectStore::open(&"s3://logs/edge".parse().unwrap(), None).await.unwrap_err();
     assert!(error.to_string().ends_with("build it with --features s3"), "{error}");
+}
+
+#[tokio::test]
+async fn names_no_more_skipped_things_than_it_says() {
+    let root = TempDir::new().unwrap();
+    for n in 0..SKIPPED_NAMES_MAX + 5 {
+        symlink("nowhere", root.path().join(format!("link-{n:02}"))).unwrap();
+    }
+    let page = open(root.path()).await.list_page(None).await.unwrap();
+    assert_eq!((page.skipped, page.skipped_names.len()), (15, SKIPPED_NAMES_MAX));
+    assert_eq!(page.skipped_names[9], "link-09");
 }
