@@ -16,7 +16,8 @@ use values::{Clock, Source, hex};
 use crate::app::SystemClock;
 use crate::home::Home;
 
-/// How often the key file is looked at; a key that nobody knows is looked for at once.
+/// How often the key file is looked at to check proofs; a key that nobody knows is looked for at
+/// once.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Keys in the forms in which they are used.
@@ -138,7 +139,7 @@ impl KeyStore {
         Arc::clone(&state.keys)
     }
 
-    /// The keys as they are now, for a key that was not among the current ones.
+    /// The keys as they are now: to prove with, or for a key that was not among the current ones.
     pub fn newest(&self) -> Arc<Keys> {
         let mut state = self.state();
         // A file that is broken is not read once per task.
@@ -152,7 +153,8 @@ impl KeyStore {
     pub fn renewal(&self, source: Source) -> RenewKeys {
         let (store, made) = (self.clone(), Mutex::new(None::<(Arc<Keys>, Arc<ProducerKeys>)>));
         Arc::new(move || {
-            let keys = store.current();
+            // A follow-up that was proven with a key just withdrawn would be lost, so it looks.
+            let keys = store.newest();
             let mut made = made.lock().expect("no one panics while holding it");
             if let Some((from, ready)) = &*made
                 && Arc::ptr_eq(from, &keys)
@@ -269,20 +271,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (home, store) = opened(folder.path());
         add(&home, "one");
-        store.newest();
         let renew = store.renewal("api".parse().unwrap());
         let id = || renew().map(|keys| keys.key.id().to_owned());
         assert_eq!(id().as_deref(), Some("one"));
         assert!(Arc::ptr_eq(&renew().unwrap(), &renew().unwrap()));
         add(&home, "two");
-        store.newest();
         assert_eq!(id().as_deref(), Some("two"));
         let mut file = home.read_keys().unwrap();
         for id in ["one", "two"] {
             file.revoke(id, SystemClock.now()).unwrap();
         }
         home.write_keys(&file).unwrap();
-        store.newest();
         assert_eq!(id(), None);
     }
 }

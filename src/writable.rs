@@ -5,13 +5,17 @@ use std::path::Path;
 
 /// Says so instead, if the folder cannot be written; the database's own message does not tell.
 pub(crate) fn explain(folder: &Path, error: anyhow::Error) -> anyhow::Error {
-    match probe(folder) {
-        Ok(()) => error,
-        Err(cause) => anyhow::anyhow!(
+    check(folder).err().unwrap_or(error)
+}
+
+/// Sees whether the folder can be written: a database in it can be read for a while even if not.
+pub(crate) fn check(folder: &Path) -> anyhow::Result<()> {
+    probe(folder).map_err(|cause| {
+        anyhow::anyhow!(
             "the folder {} cannot be written ({cause}); make it writable, or set MAIN_WORKER_HOME to one that is",
             folder.display()
-        ),
-    }
+        )
+    })
 }
 
 /// Makes a file in the folder and removes it again.

@@ -170,8 +170,8 @@ fn keys(folder: &Path, manifest: &Manifest) -> Result<(Home, String)> {
 
 async fn database(home: &Home) -> Result<((), String)> {
     let path = home.database_path();
-    let explain = |error: anyhow::Error| writable::explain(home.folder(), error);
-    let db = Db::open_sqlite(&path).await.map_err(|error| explain(error.into()))?;
+    writable::check(home.folder())?;
+    let db = Db::open_sqlite(&path).await?;
     db.check().await?;
     let engine = db.engine().await?;
     db.close().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::{Code, Rejection, Voucher};
-use envelope::{Door, Envelope, EnvelopeError, Proof, RawJson, SealedSection, Stamp};
+use envelope::{Door, Envelope, RawJson, SealedSection};
 use futures_util::FutureExt;
 use job::{
     Context, ContextParts, Effects, ErasedJob, JobError, Outcome, OutcomeParts, ProgressSink,
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use values::{Clock, JobName, Secret, Source, Span, TaskId};
 
+use super::stored::read_stored;
 use crate::app::App;
 use crate::configuration::{self, Sections};
 use crate::keys::Keys;
@@ -74,53 +75,6 @@ pub enum Ended {
     Panicked(String),
     /// It took too long.
     TimedOut(Span),
-}
-
-/// Reads a stored task back into what was proven.
-fn read_stored(
-    app: &App,
-    leased: &LeasedTask,
-) -> Result<(Envelope, Stamp, Option<Proof>), Rejection> {
-    let task = &leased.task;
-    let limits = admission::limits(&app.manifest);
-    let broken = |error: EnvelopeError| admission::malformed(&task.job, &task.source, &error);
-    let read = |bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| EnvelopeError::NotUtf8 { offset: error.valid_up_to() })?;
-        RawJson::parse(text, &limits)
-    };
-    let bad_proof = |message: &str| {
-        Rejection::new(Code::BadProof, &task.job, &task.source, "proof", message.to_owned())
-    };
-    let envelope = Envelope {
-        configuration: read(&task.configuration).map_err(broken)?,
-        job_name: task.job.clone(),
-        source: task.source.clone(),
-        job_payload: read(&task.payload).map_err(broken)?,
-    };
-    let stamp: Stamp = serde_json::from_str(&task.stamp)
-        .map_err(|_| bad_proof("the stored stamp cannot be read; enqueue the task again"))?;
-    if stamp.task_id != task.task_id {
-        return Err(bad_proof("the stamp belongs to another task"));
-    }
-    check_row(leased, &stamp).map_err(bad_proof)?;
-    let proof = task.proof.as_deref().map(str::parse).transpose();
-    let proof = proof.map_err(|_| bad_proof("the stored proof cannot be read"))?;
-    Ok((envelope, stamp, proof))
-}
-
-/// Holds the row that the task was leased by against what its source proved.
-///
-/// `tasks retry` grants one attempt more than were made, and starts a task before its time: so the
-/// attempts may be raised to this one, and the earliest start is not compared.
-fn check_row(leased: &LeasedTask, stamp: &Stamp) -> Result<(), &'static str> {
-    if leased.priority != stamp.priority {
-        return Err("the stored priority is not the one that was proven; enqueue the task again");
-    }
-    if leased.max_attempts > stamp.max_attempts.max(leased.attempt) {
-        return Err("the stored row allows more attempts than were proven; enqueue the task again");
-    }
-    Ok(())
 }
 
 /// Admits an envelope, finds its handler and opens its configuration.

@@ -7,6 +7,7 @@ mod heartbeat;
 mod http;
 mod scheduler;
 mod shell;
+mod stored;
 
 pub use attempt::{Ended, Prepared, Ran, prepare, prepare_follow_ups, run_attempt, run_handler};
 pub use scheduler::{due_ticks, next_tick};

@@ -158,6 +158,11 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         ears.listen(&mut shell, &mut events).await;
     }
     stop_http.cancel();
+    Ok(end(&app, shell).await)
+}
+
+/// Signs off and sums up.
+async fn end(app: &App, mut shell: Shell) -> WorkEnd {
     if let Err(error) = app.store.sign_off(shell.worker).await {
         tracing::warn!(error = %error, "could not sign off; others will notice the silence");
     }
@@ -165,10 +170,10 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     if shell.end.abandoned > 0 {
         tracing::error!(tasks = shell.end.abandoned, "not settled; other workers take them over");
     }
-    let end = shell.end.clone();
+    let end = std::mem::take(&mut shell.end);
     drop(shell);
     app.flush().await;
-    Ok(end)
+    end
 }
 
 fn core_settings(app: &App, options: &WorkOptions) -> Settings {

@@ -166,18 +166,23 @@ fn a_running_worker_learns_of_new_and_withdrawn_keys() {
     shell.ok(&["keys", "rotate", "--source", "operator", "--overlap", "1h"]);
     until(&shell, &shell.enqueue(&[REPORT]), completed);
     // What was proven with a key that is withdrawn meanwhile does not run.
-    let late = shell.json(&["enqueue", REPORT, "--delay", "2s"]);
-    let late = late["taskId"].as_str().unwrap();
+    let late = shell.enqueue(&[REPORT, "--delay", "1h"]);
     let new = shell.key("operator");
     assert_ne!(new, old);
     shell.ok(&["keys", "revoke", &new]);
-    let refused = until(&shell, late, |shown| shown["state"] == "discarded");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    shell.ok(&["tasks", "retry", &late]);
+    let refused = until(&shell, &late, |shown| shown["state"] == "discarded");
     assert!(refused["error"].as_str().unwrap().contains("revoked"), "{refused:#}");
     // A file that cannot be read leaves the worker as it is.
     let good = shell.read("home/keys.json");
-    let task = shell.enqueue(&[REPORT, "--source", "scheduler", "--delay", "2s"]);
+    let task = shell.enqueue(&[REPORT, "--source", "scheduler", "--delay", "3s"]);
     shell.write("home/keys.json", b"{");
-    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let began = std::time::Instant::now();
+    while !shell.read("log").contains("changed key file not usable") {
+        assert!(began.elapsed() < crate::site::PATIENCE, "{}", shell.read("log"));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     shell.write("home/keys.json", good.as_bytes());
     until(&shell, &task, completed);
     worker.stop();
@@ -198,8 +203,6 @@ fn follow_ups_are_proven_with_the_newest_key() {
     let old = shell.key("main_worker");
     shell.ok(&["keys", "rotate", "--source", "main_worker"]);
     shell.ok(&["keys", "revoke", &old]);
-    // The worker looks at the file once a second, sooner only for keys it does not know.
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
     let parent = until(&shell, &shell.enqueue(&["logs/discover_logs"]), completed);
     let child = parent["children"][0].as_str().unwrap();
     let child = until(&shell, child, completed);

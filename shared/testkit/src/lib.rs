@@ -14,7 +14,7 @@
 //! and dies with its value or with the test's process, whichever goes first. `ci/services` installs
 //! the programs; a test whose server is missing fails and says so.
 //!
-//! With the feature `jobs`, [`Workbench`] runs jobs inline and [`Asking`] shows what a program asked
+//! With the feature `jobs`, `Workbench` runs jobs inline and `Asking` shows what a program asked
 //! for; docs/adding_a_job.md has an example of each.
 
 #[cfg(feature = "jobs")]
