@@ -16,6 +16,7 @@ use scheduling::{Producer, ProducerParts};
 use tasks::{SqliteStore, TaskStore};
 use values::{Clock, Source, Timestamp, hex};
 
+use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
 use crate::home::{DEFAULT_FOLDER, Home};
 use crate::keys::{KeyStore, Keys, read_keys};
@@ -28,24 +29,6 @@ pub const BUILT_IN_MANIFEST: &str = include_str!("../worker.toml");
 const MANIFEST_FILE: &str = "worker.toml";
 /// Version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The clock of this machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(since) => {
-                Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-            }
-            Err(before) => {
-                let micros = i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX);
-                Timestamp::from_micros(-micros)
-            }
-        }
-    }
-}
 
 /// Adds jobs to a registry.
 pub type Register = fn(&mut RegistryBuilder<'_>);

@@ -13,7 +13,7 @@ use reporting::{Event, Sentry};
 use scheduling::{ProducerKeys, RenewKeys};
 use values::{Clock, Source, hex};
 
-use crate::app::SystemClock;
+use crate::clock::SystemClock;
 use crate::home::Home;
 
 /// How often the key file is looked at to check proofs; a key that nobody knows is looked for at

@@ -25,7 +25,8 @@ pub use process::{IdleReport, StartReport, idle, start};
 pub use scratch::Scratch;
 pub use throughput::{ThroughputReport, throughput};
 
-use crate::app::{App, Program, SystemClock};
+use crate::app::{App, Program};
+use crate::clock::SystemClock;
 use crate::settings::Settings;
 
 /// Rules of the measuring program.

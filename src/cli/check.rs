@@ -11,7 +11,8 @@ use serde::Serialize;
 use values::Clock;
 
 use super::{Exit, Invocation, exit};
-use crate::app::{App, SystemClock, read_manifest};
+use crate::app::{App, read_manifest};
+use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
 use crate::home::{DEFAULT_FOLDER, Home};
 use crate::keys::read_keys;

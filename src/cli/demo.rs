@@ -19,7 +19,8 @@ use serde_json::json;
 use values::{Clock, Source, Span, Timestamp};
 
 use super::{Exit, Invocation, Output};
-use crate::app::{App, SystemClock};
+use crate::app::App;
+use crate::clock::SystemClock;
 use crate::demo::{
     Company, DemoFolder, Expected, Watch, WrittenLogs, human_bytes, manifest, write_logs,
 };

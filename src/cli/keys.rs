@@ -13,7 +13,8 @@ use serde_json::json;
 use values::{Clock, Source, Span, Timestamp};
 
 use super::{Exit, Invocation};
-use crate::app::{SystemClock, read_manifest};
+use crate::app::read_manifest;
+use crate::clock::SystemClock;
 use crate::home::{DEFAULT_FOLDER, Home};
 
 /// Arguments of `keys`.

@@ -29,7 +29,8 @@ use values::Clock;
 
 pub use self::exit::Exit;
 pub use self::output::Output;
-use crate::app::{App, Program, SystemClock};
+use crate::app::{App, Program};
+use crate::clock::SystemClock;
 use crate::settings::Settings;
 
 /// Does all background work of a live-streaming company.

@@ -11,7 +11,8 @@ use values::{Clock, Timestamp, did_you_mean};
 
 use super::output::printable;
 use super::{Exit, Invocation, enqueue, exit};
-use crate::app::{SystemClock, read_manifest};
+use crate::app::read_manifest;
+use crate::clock::SystemClock;
 
 /// Ticks shown of a schedule at the most.
 const MAX_TICKS: u16 = 1_000;

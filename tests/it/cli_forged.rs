@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use database::{Db, Query};
 use envelope::RawJson;
-use main_worker::app::{App, Program, SystemClock};
+use main_worker::app::{App, Program};
+use main_worker::clock::SystemClock;
 use main_worker::settings::Settings;
 use reporting::Scrubber;
 use scheduling::TaskOptions;

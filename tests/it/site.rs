@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::Payload;
-use main_worker::app::{App, SystemClock};
+use main_worker::app::App;
 use main_worker::bench::{self, BENCH_TABLES};
+use main_worker::clock::SystemClock;
 use main_worker::settings::Settings;
 use reporting::Scrubber;
 use rustix::process::{Pid, Signal, kill_process};

@@ -13,8 +13,9 @@ use tasks::{TaskFilter, TaskState, TaskSummary};
 use values::{Clock, Secret, Source};
 
 use super::{Make, Opened, Rotate};
-use crate::app::{SystemClock, read_manifest};
+use crate::app::read_manifest;
 use crate::cli::{Exit, Invocation, exit};
+use crate::clock::SystemClock;
 use crate::home::{DEFAULT_FOLDER, Home, key_id};
 
 /// Waiting tasks of a withdrawn key that are counted; beyond that it says "or more".

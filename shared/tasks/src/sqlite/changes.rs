@@ -3,7 +3,7 @@
 use database::{DbError, Query, Tx};
 use values::Timestamp;
 
-use super::lease::numbers;
+use super::lists::numbers;
 use super::schema::state;
 use crate::AttemptReport;
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use database::{DbError, Query, Row, Tx};
 use values::{Span, TaskId, Timestamp};
 
+use super::lists::{numbers, pairs};
 use super::schema::state;
 use super::workers::{finish, finish_cancelled};
 use crate::{LeaseRequest, LeasedTask, StoredTask};
@@ -36,19 +37,6 @@ pub(super) fn stored_task(row: &Row) -> Result<StoredTask, DbError> {
         parent: row.get(10)?,
         enqueued_at: row.get(11)?,
     })
-}
-
-/// A list of numbers as JSON, to be read by `json_each`.
-pub(super) fn numbers(list: impl IntoIterator<Item = i64>) -> String {
-    let mut text = String::from("[");
-    for (at, number) in list.into_iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        text.push_str(&number.to_string());
-    }
-    text.push(']');
-    text
 }
 
 struct Candidate {
@@ -280,11 +268,6 @@ pub(super) async fn unlease(
     );
     tx.execute(query.bind(pairs(leases))).await?;
     finish_cancelled(tx, now).await
-}
-
-/// Pairs of numbers as JSON, to be read by `json_each`.
-pub(super) fn pairs(list: &[(i64, i64)]) -> String {
-    serde_json::to_string(list).expect("numbers are JSON")
 }
 
 /// Makes due tasks available; returns when the next one is due.

@@ -6,6 +6,7 @@ mod enqueue;
 mod group;
 mod lanes;
 mod lease;
+mod lists;
 mod operate;
 mod record;
 mod schema;

@@ -11,7 +11,7 @@ use values::Timestamp;
 use super::changes::{Changes, Held, Plain, free_keys};
 use super::enqueue::enqueue;
 use super::lanes::Lanes;
-use super::lease::pairs;
+use super::lists::pairs;
 use super::schema::state;
 use crate::model::chain;
 use crate::{Enqueued, FinalWrite, NewTask, Settle, Settled, Settlement};

@@ -7,7 +7,7 @@ use database::{DbError, Query, Tx};
 use values::{TaskId, Timestamp};
 
 use super::changes::{AttemptRow, free_keys, record_attempt};
-use super::lease::{numbers, pairs};
+use super::lists::{numbers, pairs};
 use super::schema::state;
 use crate::{AttemptReport, Beat, Rescued, WorkerRecord};
 
