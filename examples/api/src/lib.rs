@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! main-worker keys make --source api               # once: the API proves that it is the API
-//! [sources.api] jobs = ["usage/roll_up_usage"]     # in worker.toml: it may ask for this job
+//! # in worker.toml, add "usage/roll_up_usage" to `jobs` of [sources.api]
 //! cargo run -p api
 //! curl -i 127.0.0.1:8080/statements -H 'content-type: application/json' -d \
 //!   '{"requestId":"r-1","accountId":"acct_01jd0c4x5ve4zrh1k5yq4q8g7m","month":"2026-10"}'

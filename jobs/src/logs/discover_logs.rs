@@ -243,7 +243,8 @@ fn outcome(mut listing: Listing<'_>, before: Option<&LogMarker>) -> Outcome {
     let files = std::mem::take(&mut listing.files);
     let mut outcome = Outcome::completed(&listing.report);
     for file in &files {
-        let payload = ProcessLog { log_source: file.log_source.clone(), key: file.key.clone() };
+        let payload =
+            ProcessLog { log_source: file.log_source.clone(), key: file.key.clone(), again: false };
         let once = once_for(listing.name, Some(ASK_AGAIN_AFTER));
         outcome = outcome.follow_up_with(&payload, once);
     }

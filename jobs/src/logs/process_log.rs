@@ -94,7 +94,7 @@ impl Job for ProcessLog {
         payload: Payload,
         config: LogConfiguration,
     ) -> Result<Outcome, JobError> {
-        if self.is_complete(&payload).await? {
+        if !payload.again && self.is_complete(&payload).await? {
             return Ok(Outcome::completed(serde_json::json!({ "skipped": "already_complete" })));
         }
         match self.process(cx, &payload, &config).await {

@@ -57,6 +57,26 @@ async fn members_of_one_gzip_file_are_one_log() {
 }
 
 #[tokio::test]
+async fn a_file_is_counted_anew_when_its_streams_are_known_later() {
+    let harness = Harness::new().await;
+    let log = sample(FileKind::CloudFrontHls, 1, 50);
+    harness.put("cdn", "a.gz", &gzip(&log.text));
+    let done = harness.run_json(JOB, &file("a.gz")).await.unwrap();
+    assert_eq!(
+        (&done.result["bytes"], &done.result["errors"]["unknownStream"]),
+        (&json!(0), &json!(50))
+    );
+    harness.customer(1, &NAMES).await;
+    let again = json!({ "logSource": "cdn", "key": "a.gz", "again": true });
+    for _ in 0..2 {
+        let done = harness.run_json(JOB, &again).await.unwrap();
+        assert_eq!(done.result["bytes"], log.bytes);
+    }
+    harness.run_json("usage/roll_up_usage", &json!({})).await.unwrap();
+    assert_eq!(harness.billed_bytes().await, log.bytes);
+}
+
+#[tokio::test]
 async fn a_complete_file_is_not_opened_again() {
     let harness = harness().await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));

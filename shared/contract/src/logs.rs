@@ -52,6 +52,10 @@ pub struct ProcessLog {
     pub log_source: String,
     /// The file: its key below the source's location.
     pub key: String,
+    /// Whether to count a file anew that was counted before: its old figures are replaced. For
+    /// lines of streams that were not known then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 impl Payload for ProcessLog {
@@ -64,6 +68,7 @@ impl Payload for ProcessLog {
         Self {
             log_source: "cdn".to_owned(),
             key: "hls/publish-1/EXAMPLE.2026-10-31-23.0000000a.gz".to_owned(),
+            again: false,
         }
     }
 }

@@ -310,7 +310,7 @@ fn told(invocation: &Invocation, verb: &str, id: &str, path: Option<&Path>) {
         output.json(&json!({ "id": id, "file": path }));
         return;
     }
-    output.line(&format!("key `{id}` {verb}; `main-worker keys show` prints its public part"));
+    output.line(&format!("key `{id}` {verb}; `main-worker keys show` lists the keys"));
     if let Some(path) = path {
         output.line(&format!("the source's secret is in {path} (readable by you alone)"));
     }
