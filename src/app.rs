@@ -1,27 +1,28 @@
 //! The program put together: manifest, keys, database, store, registry and reporting.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use admission::{Rejection, Rules};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 use contract::Contract;
 use database::Db;
-use job::{EFFECTS, Facts, Registry, RegistryBuilder, Services};
+use job::{Facts, Registry, RegistryBuilder, Services};
 use manifest::Manifest;
 use reporting::{Event, MetricNames, Metrics, Scrubber, Sentry};
 use scheduling::{Producer, ProducerParts};
-use tasks::{SqliteStore, TaskStore};
+use tasks::TaskStore;
 use values::{Clock, Source, Timestamp, hex};
 
 use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
-use crate::home::{DEFAULT_FOLDER, Home};
+use crate::home::Home;
 use crate::keys::{KeyStore, Keys, read_keys};
-use crate::settings::Settings;
-use crate::writable;
+use crate::settings::{MANIFEST, Settings};
+use crate::storage::{self, Access, Location, Storage};
 
 /// The manifest that is compiled in, for the embedded default.
 pub const BUILT_IN_MANIFEST: &str = include_str!("../worker.toml");
@@ -93,7 +94,9 @@ pub struct App {
     pub manifest_origin: String,
     /// The jobs that may be asked for.
     pub contract: Arc<Contract>,
-    /// Folder of database and keys.
+    /// Where tasks and domain rows are.
+    pub location: Location,
+    /// Folder of the keys, and of the embedded database.
     pub home: Home,
     /// The keys.
     pub keys: KeyStore,
@@ -113,7 +116,7 @@ pub struct App {
     pub host: String,
     /// Where things are told.
     pub reporter: Reporter,
-    /// The clock.
+    /// The clock of the task store.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -134,6 +137,13 @@ pub fn read_manifest(settings: &Settings, program: &Program) -> Result<(Manifest
         let nearby = Some(PathBuf::from(MANIFEST_FILE)).filter(|path| path.exists());
         nearby.filter(|_| program.manifest.is_none())
     });
+    if found.is_none() && program.manifest.is_none() && Location::of(settings)?.is_server() {
+        bail!(
+            "there is no {MANIFEST_FILE} in this folder, and the built-in one is only for the \
+             embedded database; name yours with {}",
+            MANIFEST.name
+        );
+    }
     let (text, origin) = match found {
         None => (program.manifest.unwrap_or(BUILT_IN_MANIFEST).to_owned(), "built-in".to_owned()),
         Some(path) => {
@@ -163,8 +173,20 @@ pub fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
+/// Which database is opened, and how.
+#[derive(Debug)]
+pub struct Opening {
+    /// The database.
+    pub location: Location,
+    /// What for.
+    pub access: Access,
+    /// How long a server that does not answer is waited for.
+    pub patience: Duration,
+}
+
 impl App {
-    /// Puts the program together.
+    /// Puts the program together over the configured database; a server's clock is used before
+    /// `clock`.
     ///
     /// # Errors
     /// Everything that is wrong with manifest, registry, keys, configuration or database; nothing
@@ -175,6 +197,30 @@ impl App {
         clock: Arc<dyn Clock>,
         scrubber: Scrubber,
     ) -> Result<Self> {
+        let location = Location::of(&settings)?;
+        let patience = Duration::ZERO;
+        Self::open_at(
+            settings,
+            program,
+            clock,
+            scrubber,
+            Opening { location, access: Access::Work, patience },
+        )
+        .await
+    }
+
+    /// Puts the program together over a database of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_at(
+        settings: Settings,
+        program: &Program,
+        clock: Arc<dyn Clock>,
+        scrubber: Scrubber,
+        opening: Opening,
+    ) -> Result<Self> {
+        let Opening { location, access, patience } = opening;
         let (manifest, manifest_origin) = read_manifest(&settings, program)?;
         let manifest = Arc::new(manifest);
         if !manifest.worker.require_signatures {
@@ -186,20 +232,26 @@ impl App {
         configuration::check(&sections, &program.contract)?;
         let now = SystemClock.now();
         check_clock(now)?;
-        let home = Home::open(settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER)), now)?;
+        let home = match access {
+            Access::Work => location.home(settings.home_folder(), now)?,
+            Access::Look => Home::given(settings.home_folder())?,
+        };
         // Bad keys are told before anything is made; they are kept once there is somebody to tell.
         read_keys(&home, &manifest)?;
-        let (db, store) = open_database(&home, &clock, now)
-            .await
-            .map_err(|error| writable::explain(home.folder(), error))?;
+        location.wait(patience).await?;
+        let opened = location.open(access, &clock).await?;
+        let Storage { db, store, clock } = opened;
+        let database = storage::describe(&db).await?;
         let release = fingerprint(&manifest, &program.contract);
         let host = host_name();
+        let mut facts = facts(&settings, &manifest, &manifest_origin, &host, &release);
+        facts.settings.push(("database".to_owned(), format!("{database}, {}", location.shown())));
         let services = Services {
             db: db.clone(),
             tasks: Arc::clone(&store),
             manifest: Arc::clone(&manifest),
             clock: Arc::clone(&clock),
-            facts: Arc::new(facts(&settings, &manifest, &manifest_origin, &host, &release)),
+            facts: Arc::new(facts),
         };
         let mut builder = RegistryBuilder::new(&services);
         (program.register)(&mut builder);
@@ -213,6 +265,7 @@ impl App {
             manifest,
             manifest_origin,
             contract: Arc::clone(&program.contract),
+            location,
             home,
             keys,
             section_names: Arc::new(sections.keys().cloned().collect()),
@@ -278,22 +331,6 @@ impl App {
             tracing::debug!("some reports may not have reached Sentry");
         }
     }
-}
-
-/// Opens the database and the task store in it, and brings both up to date.
-async fn open_database(
-    home: &Home,
-    clock: &Arc<dyn Clock>,
-    now: Timestamp,
-) -> Result<(Db, Arc<dyn TaskStore>)> {
-    let path = home.database_path();
-    let db = Db::open_sqlite(&path)
-        .await
-        .with_context(|| format!("cannot open the database {}", path.display()))?;
-    let store = Arc::new(SqliteStore::open(db.clone(), Arc::clone(clock)).await?);
-    EFFECTS.migrate(&db, now).await?;
-    models::SCHEMA.migrate(&db, now).await?;
-    Ok((db, store))
 }
 
 /// Refuses a clock that is certainly wrong: ids, proofs and months would be wrong with it.

@@ -26,17 +26,17 @@ impl Home {
     /// # Errors
     /// The folder cannot be made or written, or its database is there without the keys: new ones
     /// would turn every waiting task away.
-    pub fn open(folder: &Path, now: Timestamp) -> Result<Self> {
+    pub fn open(folder: &Path, database: &Path, now: Timestamp) -> Result<Self> {
         let home = Self::make(folder)?;
         // The first start makes keys before the database, so a database found here has, or had,
         // its keys, even if another process is at its first start right now.
-        let has_database = home.database_path().exists();
+        let has_database = database.exists();
         if !home.keys_path().exists() {
             if has_database {
                 bail!(
                     "{} is missing beside the database {}; restore it from a backup, or, if it is lost, run: main-worker keys init --force",
                     home.keys_path().display(),
-                    home.database_path().display()
+                    database.display()
                 );
             }
             home.make_keys(now)?;
@@ -44,11 +44,34 @@ impl Home {
         Ok(home)
     }
 
-    /// Makes the first keys; with `lost`, also beside a database whose keys are gone for good.
+    /// Opens a folder whose keys must have been made before, as for a database of several hosts.
+    ///
+    /// # Errors
+    /// There are none; the message names the commands that make them.
+    pub fn given(folder: &Path) -> Result<Self> {
+        let home = Self::at(folder);
+        if !home.keys_path().exists() {
+            let shown = home.keys_path();
+            bail!(
+                "{} is missing, and for a database that several hosts may use keys are never made by themselves; \
+                 on the first host run: main-worker keys init\n\
+                 then give every other host the same file (mode 0600), in a folder that MAIN_WORKER_HOME names",
+                shown.display()
+            );
+        }
+        Ok(home)
+    }
+
+    /// Makes the first keys; with `lost`, also beside a database file whose keys are gone for good.
     ///
     /// # Errors
     /// There is a key file, or there is a database and `lost` is not set; nothing is replaced.
-    pub fn init_keys(folder: &Path, lost: bool, now: Timestamp) -> Result<Self> {
+    pub fn init_keys(
+        folder: &Path,
+        database: Option<&Path>,
+        lost: bool,
+        now: Timestamp,
+    ) -> Result<Self> {
         let home = Self::make(folder)?;
         let shown = home.keys_path();
         let shown = shown.display();
@@ -57,10 +80,10 @@ impl Home {
                 "{shown} exists; `main-worker keys rotate` replaces single keys; to give all of them up, move the file away first"
             );
         }
-        if home.database_path().exists() && !lost {
+        if let Some(database) = database.filter(|database| database.exists() && !lost) {
             bail!(
                 "{shown} is missing beside the database {}; restore it from a backup, or add --force to make new keys, under which no task that waits now can be proven",
-                home.database_path().display()
+                database.display()
             );
         }
         home.make_keys(now)?;
@@ -183,9 +206,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("home");
         let now = Timestamp::from_seconds(1_790_000_000);
-        let home = Home::open(&path, now).unwrap();
+        let home = Home::open(&path, &path.join("main.db"), now).unwrap();
         let first = fs::read_to_string(home.keys_path()).unwrap();
-        Home::open(&path, now).unwrap();
+        Home::open(&path, &path.join("main.db"), now).unwrap();
         assert_eq!(fs::read_to_string(home.keys_path()).unwrap(), first);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
@@ -202,21 +225,24 @@ mod tests {
     fn makes_no_new_keys_beside_a_database_unless_told() {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_seconds(1_790_000_000);
-        let home = Home::open(folder.path(), now).unwrap();
-        let refused = |lost| Home::init_keys(folder.path(), lost, now).unwrap_err().to_string();
+        let home = Home::open(folder.path(), &folder.path().join("main.db"), now).unwrap();
+        let database = home.database_path();
+        let init = |lost| Home::init_keys(folder.path(), Some(&database), lost, now);
+        let refused = |lost| init(lost).unwrap_err().to_string();
         assert!(refused(true).contains("keys rotate"));
         fs::write(home.database_path(), b"").unwrap();
-        Home::open(folder.path(), now).unwrap();
+        Home::open(folder.path(), &folder.path().join("main.db"), now).unwrap();
         fs::remove_file(home.keys_path()).unwrap();
-        let error = Home::open(folder.path(), now).unwrap_err().to_string();
+        let error =
+            Home::open(folder.path(), &folder.path().join("main.db"), now).unwrap_err().to_string();
         assert!(
             error.contains("keys.json is missing") && error.contains("init --force"),
             "{error}"
         );
         assert!(refused(false).contains("--force"));
         assert!(!home.keys_path().exists());
-        Home::init_keys(folder.path(), true, now).unwrap();
-        Home::open(folder.path(), now).unwrap();
+        init(true).unwrap();
+        Home::open(folder.path(), &folder.path().join("main.db"), now).unwrap();
     }
 
     #[test]

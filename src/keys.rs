@@ -215,7 +215,9 @@ mod tests {
     use super::*;
 
     fn opened(folder: &Path) -> (Home, KeyStore) {
-        let home = Home::open(&folder.join("home"), SystemClock.now()).unwrap();
+        let home =
+            Home::open(&folder.join("home"), &folder.join("home/main.db"), SystemClock.now())
+                .unwrap();
         let names = contract::contract().names();
         let manifest = Manifest::parse(crate::app::BUILT_IN_MANIFEST, &names).unwrap();
         let sentry = Sentry::connect(None, "test", "1", reporting::Scrubber::new()).unwrap();

@@ -4,6 +4,7 @@
 //! [`app::App`]; [`work`] runs tasks; [`cli`] is the command line. It holds no job logic and no
 //! admission rules.
 
+mod accounts;
 pub mod app;
 pub mod bench;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod demo;
 pub mod home;
 pub mod keys;
 pub mod settings;
+pub mod storage;
 pub mod title;
 pub mod work;
 mod writable;

@@ -2,9 +2,11 @@
 //!
 //! docs/operations.md lists the same names; a test compares the two.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use values::Secret;
+
+use crate::home::DEFAULT_FOLDER;
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,24 @@ pub struct Variable {
     pub secret: bool,
 }
 
+/// Where tasks and domain rows are.
+pub const DATABASE_URL: Variable = Variable {
+    name: "DATABASE_URL",
+    purpose: "postgres://user:password@host:5432/database, or sqlite:PATH; the embedded database in MAIN_WORKER_HOME when absent",
+    secret: true,
+};
+/// The same database without a pooler in between.
+pub const DATABASE_LISTEN_URL: Variable = Variable {
+    name: "DATABASE_LISTEN_URL",
+    purpose: "the same database without a pooler in between, to be told of new tasks when DATABASE_URL leads through PgBouncer",
+    secret: true,
+};
+/// Connections of one process.
+pub const DATABASE_MAX_CONNECTIONS: Variable = Variable {
+    name: "DATABASE_MAX_CONNECTIONS",
+    purpose: "connections of one process to a PostgreSQL server, 4 to 1000; 10 by default",
+    secret: false,
+};
 /// Folder of the embedded database and the keys.
 pub const HOME: Variable = Variable {
     name: "MAIN_WORKER_HOME",
@@ -91,7 +111,10 @@ pub const TASK_ID: Variable = Variable {
 };
 
 /// Every variable, in the order they are documented.
-pub const VARIABLES: [Variable; 12] = [
+pub const VARIABLES: [Variable; 15] = [
+    DATABASE_URL,
+    DATABASE_LISTEN_URL,
+    DATABASE_MAX_CONNECTIONS,
     HOME,
     MANIFEST,
     CONFIGURATION_FILE,
@@ -109,6 +132,12 @@ pub const VARIABLES: [Variable; 12] = [
 /// What the environment says, read once.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// [`DATABASE_URL`].
+    pub database_url: Option<Secret<String>>,
+    /// [`DATABASE_LISTEN_URL`].
+    pub database_listen_url: Option<Secret<String>>,
+    /// [`DATABASE_MAX_CONNECTIONS`].
+    pub database_max_connections: Option<String>,
     /// [`HOME`].
     pub home: Option<PathBuf>,
     /// [`MANIFEST`].
@@ -159,6 +188,13 @@ impl Settings {
             return;
         }
         match name {
+            _ if name == DATABASE_URL.name => self.database_url = Some(Secret::new(value)),
+            _ if name == DATABASE_LISTEN_URL.name => {
+                self.database_listen_url = Some(Secret::new(value));
+            }
+            _ if name == DATABASE_MAX_CONNECTIONS.name => {
+                self.database_max_connections = Some(value);
+            }
             _ if name == HOME.name => self.home = Some(value.into()),
             _ if name == MANIFEST.name => self.manifest = Some(value.into()),
             _ if name == CONFIGURATION_FILE.name => self.configuration_file = Some(value.into()),
@@ -174,11 +210,19 @@ impl Settings {
         }
     }
 
+    /// The folder of the keys and the embedded database.
+    pub fn home_folder(&self) -> &Path {
+        self.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER))
+    }
+
     /// Each variable with its value for a report; secrets as `[redacted]`, absent ones left out.
     pub fn report(&self) -> Vec<(String, String)> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let redacted = |secret: bool| secret.then(|| "[redacted]".to_owned());
         let mut shown: Vec<(String, Option<String>)> = vec![
+            (DATABASE_URL.name.to_owned(), redacted(self.database_url.is_some())),
+            (DATABASE_LISTEN_URL.name.to_owned(), redacted(self.database_listen_url.is_some())),
+            (DATABASE_MAX_CONNECTIONS.name.to_owned(), self.database_max_connections.clone()),
             (HOME.name.to_owned(), path(&self.home)),
             (MANIFEST.name.to_owned(), path(&self.manifest)),
             (CONFIGURATION_FILE.name.to_owned(), path(&self.configuration_file)),
@@ -203,6 +247,7 @@ mod tests {
         let settings = Settings::read([
             ("MAIN_WORKER_HOME".to_owned(), "data".to_owned()),
             ("SENTRY_DSN".to_owned(), "https://canary@example.com/1".to_owned()),
+            ("DATABASE_URL".to_owned(), "postgres://user:canary@db/main".to_owned()),
             ("MAIN_WORKER_SECTION_objectStorage".to_owned(), "{\"canary\":1}".to_owned()),
             ("MAIN_WORKER_LOG".to_owned(), String::new()),
         ]);

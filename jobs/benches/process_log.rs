@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use database::EngineKind;
 use edge_logs::sample::{FileKind, SampleLog, SampleStream};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -38,7 +39,7 @@ async fn main() -> Done {
     let names: Vec<String> =
         (0..STREAMS).map(|number| format!("s{:08x}", number * 2_654_435_761)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let harness = Harness::new().await;
+    let harness = Harness::new(EngineKind::Sqlite).await;
     harness.customer(1, &names).await;
 
     let first = harness.path("cdn", "0.gz");

@@ -1,17 +1,19 @@
 //! Kills workers at random moments and counts what became of their tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use database::{Db, Query};
+use contract::Payload;
+use database::{Db, EngineKind, Query};
 use scheduling::{Producer, TaskOptions};
 use serde::Serialize;
-use tasks::{TaskFilter, TaskState};
+use tasks::{NewTask, TaskFilter, TaskState};
 
 use super::process::{ended, program, quiet, terminate};
-use super::{CountEffect, MANIFEST, NoOp, Scratch, WriteRow, open};
+use super::{CountEffect, MANIFEST, NoOp, OCCUPIED, Scratch, WriteRow, open};
 use crate::app::App;
 
 /// Tasks that are enqueued in one transaction.
@@ -26,6 +28,8 @@ const PATIENCE: Duration = Duration::from_mins(20);
 const END: Duration = Duration::from_secs(30);
 /// Tasks that each worker holds ahead.
 const HOLDING: &str = "prefetch = 128";
+/// The jobs of [`mixed`].
+const MIXED: [&str; 3] = [NoOp::JOB, WriteRow::JOB, CountEffect::JOB];
 /// Tasks read at a time.
 const PAGE: u32 = 1_000;
 
@@ -66,7 +70,7 @@ pub struct FaultReport {
     pub rows_missing: u64,
     /// Final write steps that left more than one row.
     pub rows_doubled: u64,
-    /// What SQLite finds wrong with the file; `ok` if nothing.
+    /// What SQLite finds wrong with the file, or in how counts and rows differ; `ok` if nothing.
     pub integrity: String,
     /// The whole time.
     pub seconds: u64,
@@ -94,20 +98,38 @@ pub async fn faults(scratch: &Scratch, options: FaultOptions) -> Result<FaultRep
     let producer = app.producer("operator")?;
     enqueue(&producer, options.tasks, &file).await?;
     let kills = kill_until_empty(&app, scratch, options).await?;
-    let mut report = FaultReport { tasks: options.tasks, kills, ..FaultReport::default() };
-    count_tasks(&app, &mut report).await?;
-    let happened = std::fs::read_to_string(&effects).unwrap_or_default();
-    let happened = happened.lines().map(|line| line.parse().unwrap_or(u64::MAX));
-    let is_effect = |number: u64| number % 3 == 2;
-    (report.effects_missing, report.effects_doubled) =
-        missing_and_doubled(happened, options.tasks, is_effect);
-    let rows = written_rows(&app.db).await?;
-    let is_row = |number: u64| number % 3 == 1;
-    (report.rows_missing, report.rows_doubled) =
-        missing_and_doubled(rows.into_iter(), options.tasks, is_row);
-    let integrity = app.db.first(Query::new("PRAGMA integrity_check")).await?;
-    report.integrity = integrity.context("SQLite says nothing")?.get(0)?;
+    let mut report = audit(&app, &effects, 0..options.tasks).await?;
+    report.kills = kills;
     report.seconds = began.elapsed().as_secs();
+    Ok(report)
+}
+
+/// Prepares the task with a number: it does nothing, writes a row, or appends a line to `file`.
+pub fn mixed(producer: &Producer, number: u64, file: &str) -> Result<NewTask> {
+    let options = TaskOptions::default();
+    Ok(match number % 3 {
+        0 => producer.prepare(&NoOp { number }, options)?,
+        1 => producer.prepare(&WriteRow { number }, options)?,
+        _ => producer.prepare(&CountEffect { number, file: file.to_owned() }, options)?,
+    })
+}
+
+/// Counts what became of the tasks of [`mixed`] with these numbers, whose file is `effects`.
+pub async fn audit(
+    app: &App,
+    effects: &Path,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<FaultReport> {
+    let numbers: BTreeSet<u64> = numbers.into_iter().collect();
+    let mut report = FaultReport { tasks: numbers.len() as u64, ..FaultReport::default() };
+    count_tasks(app, &mut report).await?;
+    let happened = std::fs::read_to_string(effects).unwrap_or_default();
+    let happened = happened.lines().map(|line| line.parse().unwrap_or(u64::MAX));
+    let of_kind = |kind: u64| numbers.iter().copied().filter(move |number| number % 3 == kind);
+    (report.effects_missing, report.effects_doubled) = missing_and_doubled(happened, of_kind(2));
+    let rows = written_rows(&app.db).await?;
+    (report.rows_missing, report.rows_doubled) = missing_and_doubled(rows.into_iter(), of_kind(1));
+    report.integrity = integrity(app).await?;
     Ok(report)
 }
 
@@ -115,16 +137,9 @@ async fn enqueue(producer: &Producer, tasks: u64, file: &str) -> Result<()> {
     let mut next = 0;
     while next < tasks {
         let numbers = next..tasks.min(next + BATCH);
-        let mut batch = Vec::new();
-        for number in numbers.clone() {
-            let options = TaskOptions::default();
-            batch.push(match number % 3 {
-                0 => producer.prepare(&NoOp { number }, options)?,
-                1 => producer.prepare(&WriteRow { number }, options)?,
-                _ => producer.prepare(&CountEffect { number, file: file.to_owned() }, options)?,
-            });
-        }
-        producer.store().enqueue(batch).await?;
+        let batch: Result<_> =
+            numbers.clone().map(|number| mixed(producer, number, file)).collect();
+        producer.store().enqueue(batch?).await?;
         next = numbers.end;
     }
     Ok(())
@@ -192,9 +207,10 @@ async fn count_tasks(app: &App, report: &mut FaultReport) -> Result<()> {
         let Some(last) = page.last() else { break };
         before_row = Some(last.row);
         for task in &page {
-            seen += 1;
+            let is_mixed = MIXED.contains(&task.job_name.as_str());
+            seen += u64::from(is_mixed);
             if task.state == TaskState::Completed {
-                report.completed += 1;
+                report.completed += u64::from(is_mixed);
             } else {
                 report.other += 1;
             }
@@ -205,20 +221,34 @@ async fn count_tasks(app: &App, report: &mut FaultReport) -> Result<()> {
     Ok(())
 }
 
+async fn integrity(app: &App) -> Result<String> {
+    if !app.store.conservation().await?.holds() {
+        return Ok("counts and rows differ".to_owned());
+    }
+    if app.db.kind() == EngineKind::Postgres {
+        return Ok("ok".to_owned());
+    }
+    let row = app.db.first(Query::new("PRAGMA integrity_check")).await?;
+    Ok(row.context("SQLite says nothing")?.get(0)?)
+}
+
 async fn written_rows(db: &Db) -> Result<Vec<u64>> {
-    let rows = db.all(Query::new("SELECT number FROM bench_row")).await?;
+    let rows = db
+        .all(
+            Query::new("SELECT number FROM bench_row WHERE number < $1")
+                .bind(OCCUPIED.cast_signed()),
+        )
+        .await?;
     rows.iter().map(|row| Ok(u64::try_from(row.get::<i64>(0)?)?)).collect()
 }
 
-/// Of the numbers below `tasks` that are `wanted`: how many were not seen, and how many sights
-/// were one too many. A number that nobody wanted is one too many as well.
+/// Of the numbers that are `wanted`: how many were not seen, and how many sights were one too
+/// many. A number that nobody wanted is one too many as well.
 fn missing_and_doubled(
     seen: impl Iterator<Item = u64>,
-    tasks: u64,
-    wanted: impl Fn(u64) -> bool,
+    wanted: impl Iterator<Item = u64>,
 ) -> (u64, u64) {
-    let mut counts: BTreeMap<u64, u64> =
-        (0..tasks).filter(|number| wanted(*number)).map(|number| (number, 0)).collect();
+    let mut counts: BTreeMap<u64, u64> = wanted.map(|number| (number, 0)).collect();
     let mut doubled = 0;
     for number in seen {
         match counts.get_mut(&number) {
@@ -257,7 +287,7 @@ mod tests {
     #[test]
     fn finds_what_is_missing_and_what_is_too_much() {
         let check = |seen: &[u64], expected: (u64, u64)| {
-            let found = missing_and_doubled(seen.iter().copied(), 9, |number| number % 3 == 1);
+            let found = missing_and_doubled(seen.iter().copied(), [1, 4, 7].into_iter());
             assert_eq!(found, expected, "{seen:?}");
         };
         check(&[1, 4, 7], (0, 0));

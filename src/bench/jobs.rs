@@ -6,10 +6,13 @@ use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use contract::{NoConfiguration, Payload};
-use database::{Migration, Query, SchemaRange};
+use database::{Migration, PostgresSql, Query, SchemaRange};
 use job::{Context, Job, JobError, NoSettings, Outcome, RegistryBuilder, Services};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use values::{Clock, Timestamp};
+
+use crate::clock::SystemClock;
 
 /// The table of [`WriteRow`]; it takes duplicates, so that they can be counted.
 pub const BENCH_TABLES: SchemaRange = SchemaRange {
@@ -18,6 +21,8 @@ pub const BENCH_TABLES: SchemaRange = SchemaRange {
     migrations: &[Migration {
         version: 1,
         name: "bench",
+        works_from: 1,
+        postgres: PostgresSql::Translated,
         sqlite: &["CREATE TABLE bench_row (number BIGINT NOT NULL)"],
     }],
 };
@@ -67,6 +72,20 @@ payloads! {
         /// The file outside.
         file: String = "effects".to_owned()
     }
+    /// Computes without a pause, deaf to everything.
+    Compute "bench/compute" {
+        /// How long.
+        millis: u64 = 10
+    }
+    /// Takes a while, notes in a file when it begins and ends, and writes a row in the end.
+    Occupy "bench/occupy" {
+        /// Which one.
+        number: u64 = 1,
+        /// How long.
+        millis: u64 = 10,
+        /// The file outside: process, number, microseconds of begin and end a line.
+        file: String = "occupied".to_owned()
+    }
     /// Takes a while, and stops when it is told to.
     Sleep "bench/sleep" {
         /// How long.
@@ -91,21 +110,30 @@ payloads! {
 
 /// Registers every measured job.
 pub(super) fn register(jobs: &mut RegistryBuilder<'_>) {
+    jobs.add::<Measured<Compute>>();
     jobs.add::<Measured<CountEffect>>();
     jobs.add::<Measured<Fail>>();
     jobs.add::<Measured<Fill>>();
     jobs.add::<Measured<NoOp>>();
     jobs.add::<Measured<NoteStart>>();
+    jobs.add::<Measured<Occupy>>();
     jobs.add::<Measured<Panic>>();
     jobs.add::<Measured<Sleep>>();
     jobs.add::<Measured<WriteRow>>();
 }
 
 /// When the handlers of [`NoteStart`] started, by number.
-static STARTS: LazyLock<Mutex<HashMap<u64, Instant>>> = LazyLock::new(Mutex::default);
+static STARTS: LazyLock<Mutex<HashMap<u64, Started>>> = LazyLock::new(Mutex::default);
+
+/// An instant, for this process and for others on this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Started {
+    pub(super) here: Instant,
+    pub(super) clock: Timestamp,
+}
 
 /// Takes the noted start of a task, once there is one.
-pub(super) fn take_start(number: u64) -> Option<Instant> {
+pub(super) fn take_start(number: u64) -> Option<Started> {
     STARTS.lock().expect("no one panics while holding it").remove(&number)
 }
 
@@ -139,8 +167,8 @@ impl Measure for NoOp {
 
 impl Measure for NoteStart {
     async fn measure(self, _: &Context) -> Result<Outcome, JobError> {
-        let now = Instant::now();
-        STARTS.lock().expect("no one panics while holding it").insert(self.number, now);
+        let started = Started { here: Instant::now(), clock: SystemClock.now() };
+        STARTS.lock().expect("no one panics while holding it").insert(self.number, started);
         Ok(Outcome::completed(()))
     }
 }
@@ -160,23 +188,58 @@ impl Measure for CountEffect {
     async fn measure(self, cx: &Context) -> Result<Outcome, JobError> {
         let Self { number, file } = self;
         let line = format!("{number}\n");
-        let call = |_| async {
-            let mut outside = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(&file)
-                .map_err(|error| JobError::retryable(format!("cannot open {file}: {error}")))?;
-            // One small write: it is there as a whole or not at all, whenever the process dies.
-            outside
-                .write_all(line.as_bytes())
-                .map_err(|error| JobError::retryable(format!("cannot write {file}: {error}")))
-        };
+        let call = |_| async { append(&file, &line) };
         let happened = |_| async {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             Ok(text.lines().any(|line| line.parse() == Ok(number)).then_some(()))
         };
         cx.effects().once(&format!("bench {number}"), call, happened).await?;
         Ok(Outcome::completed(()))
+    }
+}
+
+/// Rows of [`Occupy`] have numbers from here on.
+pub const OCCUPIED: u64 = 1 << 40;
+/// How often an [`Occupy`] notes that it still runs.
+const STILL: Duration = Duration::from_millis(20);
+
+impl Measure for Occupy {
+    async fn measure(self, cx: &Context) -> Result<Outcome, JobError> {
+        let Self { number, millis, file } = self;
+        let (began, pid) = (SystemClock.now(), std::process::id());
+        let until = Instant::now() + Duration::from_millis(millis);
+        while Instant::now() < until {
+            let now = SystemClock.now();
+            append(&file, &format!("{pid} {number} {} {}\n", began.as_micros(), now.as_micros()))?;
+            tokio::select! {
+                () = cx.cancelled() => return Err(JobError::Cancelled),
+                () = tokio::time::sleep(STILL) => {}
+            }
+        }
+        WriteRow { number: OCCUPIED + number }.measure(cx).await
+    }
+}
+
+/// Appends a line: one small write, which is there as a whole or not at all, whenever the process
+/// dies.
+fn append(file: &str, line: &str) -> Result<(), JobError> {
+    let mut outside = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .map_err(|error| JobError::retryable(format!("cannot open {file}: {error}")))?;
+    outside
+        .write_all(line.as_bytes())
+        .map_err(|error| JobError::retryable(format!("cannot write {file}: {error}")))
+}
+
+impl Measure for Compute {
+    async fn measure(self, _: &Context) -> Result<Outcome, JobError> {
+        let until = Instant::now() + Duration::from_millis(self.millis);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        Ok(Outcome::completed(self.millis))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Measures the promises on the machine it runs on, with jobs of its own in a temporary home.
+//! Measures the promises on the machine it runs on, with jobs of its own in a temporary home, and
+//! in a schema of its own where `DATABASE_URL` names a server.
 //!
 //! The jobs are never part of the company's registry: they belong to a program of their own, which
 //! shares everything else.
@@ -18,16 +19,18 @@ use contract::{Contract, Descriptor};
 use reporting::Scrubber;
 use values::Clock;
 
-pub use faults::{FaultOptions, FaultReport, faults};
-pub use jobs::{BENCH_TABLES, CountEffect, Fail, Fill, NoOp, NoteStart, Panic, Sleep, WriteRow};
-pub use latency::{LatencyReport, latency};
+pub use faults::{FaultOptions, FaultReport, audit, faults, mixed};
+pub use jobs::{
+    BENCH_TABLES, Compute, CountEffect, Fail, Fill, NoOp, NoteStart, OCCUPIED, Occupy, Panic,
+    Sleep, WriteRow,
+};
+pub use latency::{LatencyReport, latency, latency_at, produce};
 pub use process::{IdleReport, StartReport, idle, start};
 pub use scratch::Scratch;
 pub use throughput::{ThroughputReport, throughput};
 
 use crate::app::{App, Program};
 use crate::clock::SystemClock;
-use crate::settings::Settings;
 
 /// Rules of the measuring program.
 const MANIFEST: &str = include_str!("worker.toml");
@@ -35,11 +38,13 @@ const MANIFEST: &str = include_str!("worker.toml");
 /// The measuring program.
 pub fn program() -> Program {
     let jobs = vec![
+        Descriptor::of::<Compute>(),
         Descriptor::of::<CountEffect>(),
         Descriptor::of::<Fail>(),
         Descriptor::of::<Fill>(),
         Descriptor::of::<NoOp>(),
         Descriptor::of::<NoteStart>(),
+        Descriptor::of::<Occupy>(),
         Descriptor::of::<Panic>(),
         Descriptor::of::<Sleep>(),
         Descriptor::of::<WriteRow>(),
@@ -51,11 +56,10 @@ pub fn program() -> Program {
     }
 }
 
-/// Opens the measuring program in a scratch folder, with its tables.
+/// Opens the measuring program in a scratch, with its tables.
 pub async fn open(scratch: &Scratch) -> Result<App> {
-    let settings = Settings { home: Some(scratch.home()), ..Settings::default() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App::open(settings, &program(), clock, Scrubber::new()).await?;
+    let app = App::open(scratch.settings(), &program(), clock, Scrubber::new()).await?;
     BENCH_TABLES.migrate(&app.db, SystemClock.now()).await?;
     Ok(app)
 }

@@ -11,7 +11,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::{Scratch, micros, percentile};
-use crate::settings::HOME;
 
 /// Runs before the measured ones.
 const WARM_UP: u32 = 3;
@@ -90,15 +89,11 @@ pub fn idle(scratch: &Scratch, seconds: u64) -> Result<IdleReport> {
     Ok(IdleReport { seconds, rss_kb, cpu_percent })
 }
 
-/// This very program with arguments, in the scratch folder and its home.
+/// This very program with arguments, in the scratch.
 pub(super) fn program(scratch: &Scratch, arguments: &[&str]) -> Command {
     let mut command = Command::new(OWN_FILE);
-    command
-        .arg0("main-worker")
-        .args(arguments)
-        .current_dir(scratch.path())
-        .env_clear()
-        .env(HOME.name, scratch.home());
+    command.arg0("main-worker").args(arguments);
+    scratch.surround(&mut command);
     command
 }
 

@@ -12,7 +12,8 @@ use crate::bench::{self, FaultOptions, Scratch};
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder on the disk to measure; a temporary home is made in it and removed again
+    /// Folder on the disk to measure; a temporary home is made in it and removed again (where
+    /// DATABASE_URL names a server: a schema of its own there)
     #[arg(long, global = true, value_name = "DIR")]
     folder: Option<PathBuf>,
     #[command(subcommand)]
@@ -35,6 +36,10 @@ enum What {
         /// Single requests
         #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         tasks: u64,
+        /// Make so many per second in a process of its own, whatever becomes of the ones before;
+        /// one after the other in the worker's process when absent
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: Option<u32>,
     },
     /// Kill workers at random moments; nothing may be lost or happen twice
     Faults {
@@ -66,6 +71,16 @@ enum What {
     /// Work with the measured jobs, as the other measurements need it
     #[command(hide = true)]
     Worker(work::Arguments),
+    /// Make requests at a rate, as `latency --rate` needs it
+    #[command(hide = true)]
+    Producer {
+        /// Requests
+        #[arg(long)]
+        tasks: u64,
+        /// So many per second
+        #[arg(long)]
+        rate: u32,
+    },
 }
 
 impl Arguments {
@@ -82,26 +97,36 @@ impl Arguments {
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
     let out = invocation.output;
-    let scratch = || Scratch::new(arguments.folder.as_deref());
+    let scratch = || Scratch::new(arguments.folder.as_deref(), &invocation.settings);
     match arguments.what {
         What::Worker(arguments) => {
             let invocation = Invocation { program: bench::program(), ..invocation.clone() };
             return work::execute(&invocation, arguments).await;
         }
         What::Throughput { tasks, concurrency } => {
-            show(out, &bench::throughput(&scratch()?, tasks, concurrency).await?);
+            show(out, &bench::throughput(&scratch().await?, tasks, concurrency).await?);
         }
-        What::Latency { tasks } => show(out, &bench::latency(&scratch()?, tasks).await?),
+        What::Producer { tasks, rate } => {
+            let invocation = Invocation { program: bench::program(), ..invocation.clone() };
+            let app = invocation.open().await?;
+            bench::produce(app, tasks, rate, std::io::stdout()).await?;
+        }
+        What::Latency { tasks, rate: None } => {
+            show(out, &bench::latency(&scratch().await?, tasks).await?);
+        }
+        What::Latency { tasks, rate: Some(rate) } => {
+            show(out, &bench::latency_at(&scratch().await?, tasks, rate).await?);
+        }
         What::Faults { tasks, workers, kills, seed } => {
             let options = FaultOptions { tasks, workers: workers.into(), kills, seed };
-            let report = bench::faults(&scratch()?, options).await?;
+            let report = bench::faults(&scratch().await?, options).await?;
             show(out, &report);
             if !report.is_clean() {
                 return Ok(Exit::Failed);
             }
         }
-        What::Start { runs } => show(out, &bench::start(&scratch()?, runs)?),
-        What::Idle { seconds } => show(out, &bench::idle(&scratch()?, seconds)?),
+        What::Start { runs } => show(out, &bench::start(&scratch().await?, runs)?),
+        What::Idle { seconds } => show(out, &bench::idle(&scratch().await?, seconds)?),
     }
     Ok(Exit::Completed)
 }

@@ -1,11 +1,12 @@
 //! `main-worker check`: whether everything a worker needs is there, and what to do if not.
 
+mod against;
+mod conservation;
 mod sources;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use database::Db;
 use manifest::Manifest;
 use serde::Serialize;
 use values::Clock;
@@ -14,19 +15,32 @@ use super::{Exit, Invocation, exit};
 use crate::app::{App, read_manifest};
 use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
-use crate::home::{DEFAULT_FOLDER, Home};
 use crate::keys::read_keys;
+use crate::storage::{self, Access, Location};
 use crate::writable;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   main-worker check
-  main-worker check --manifest worker.toml     (the file alone, as a build does it)")]
+  main-worker check --manifest worker.toml     (the file alone, as a build does it)
+  main-worker check --conservation             (has any task vanished?)
+  main-worker check --against                  (before a deploy: would all that waits run?)")]
 pub(super) struct Arguments {
     /// Check this worker.toml and nothing else
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// Compare what was counted as tasks came and went with the tasks that are there
+    #[arg(long, conflicts_with = "manifest")]
+    conservation: bool,
+    /// Make dead letters of tasks whose row vanished, and start counting anew
+    #[arg(long, requires = "conservation")]
+    reconcile: bool,
+    /// Name every task that waits in this database, else the configured one, and that this release
+    /// would hold or reject
+    #[arg(long, value_name = "URL|PATH", num_args = 0..=1, conflicts_with = "manifest")]
+    #[expect(clippy::option_option, reason = "the value may be left out of the option")]
+    against: Option<Option<String>>,
 }
 
 /// One thing that was looked at.
@@ -57,6 +71,12 @@ impl Findings {
 }
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
+    if let Some(other) = &arguments.against {
+        return against::execute(invocation, other.as_deref()).await;
+    }
+    if arguments.conservation {
+        return conservation::execute(invocation, arguments.reconcile).await;
+    }
     let mut findings = Findings::default();
     if let Some(path) = arguments.manifest {
         let mut only = invocation.clone();
@@ -89,11 +109,9 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
         // Nothing else means anything under rules that cannot be read.
         return;
     };
-    let folder = invocation.settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER));
     let sections = findings.add("configuration", sections(invocation, &manifest));
-    if let Some(home) = findings.add("keys", keys(folder, &manifest))
-        && findings.add("database", database(&home).await).is_some()
-    {
+    let keys = findings.add("keys", keys(invocation, &manifest));
+    if findings.add("database", database(invocation).await).is_some() && keys.is_some() {
         let opened = invocation.open().await.map(|app| {
             let count = app.registry.names().count();
             let detail = format!("{count} handlers, release {}", app.release);
@@ -144,9 +162,10 @@ fn sections(invocation: &Invocation, manifest: &Manifest) -> Result<(Sections, S
     Ok((sections, detail))
 }
 
-fn keys(folder: &Path, manifest: &Manifest) -> Result<(Home, String)> {
+fn keys(invocation: &Invocation, manifest: &Manifest) -> Result<((), String)> {
     let now = SystemClock.now();
-    let home = Home::open(folder, now)?;
+    let settings = &invocation.settings;
+    let home = Location::of(settings)?.home(settings.home_folder(), now)?;
     let keys = read_keys(&home, manifest)?;
     let mut missing = Vec::new();
     for source in manifest.schedules.values().map(|schedule| &schedule.source) {
@@ -166,17 +185,23 @@ fn keys(folder: &Path, manifest: &Manifest) -> Result<(Home, String)> {
     let view = keys.file.public_view();
     let (proof, sealing) = (view.proof.len(), view.sealing.len());
     let shown = home.keys_path().display().to_string();
-    Ok((home, format!("{shown}: {proof} prove sources, {sealing} open configuration")))
+    Ok(((), format!("{shown}: {proof} prove sources, {sealing} open configuration")))
 }
 
-async fn database(home: &Home) -> Result<((), String)> {
-    let path = home.database_path();
-    writable::check(home.folder())?;
-    let db = Db::open_sqlite(&path).await?;
+async fn database(invocation: &Invocation) -> Result<((), String)> {
+    let location = Location::of(&invocation.settings)?;
+    if let Location::File(path) = &location {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        writable::check(folder.unwrap_or(Path::new(".")))?;
+    }
+    let db = location.connect(Access::Work).await?;
     db.check().await?;
-    let engine = db.engine().await?;
+    let mut detail = format!("{}, {}", storage::describe(&db).await?, location.shown());
+    for weakness in storage::weaknesses(&db).await? {
+        detail = format!("{detail}\nwarning: {weakness}");
+    }
     db.close().await;
-    Ok(((), format!("{engine}, {}", path.display())))
+    Ok(((), detail))
 }
 
 async fn store(app: &App) -> Result<((), String)> {

@@ -100,7 +100,8 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
 
 /// Puts the program together in the demonstration's folder, whatever the environment says.
 async fn open(invocation: &Invocation, now: Timestamp) -> Result<App> {
-    let home = Home::open(Path::new(DEFAULT_FOLDER), now)?;
+    let home = Home::at(Path::new(DEFAULT_FOLDER));
+    let home = Home::open(home.folder(), &home.database_path(), now)?;
     let mut keys = home.read_keys()?;
     let api: Source = "api".parse().expect("a source of this program");
     keys.add_proof_key(&api, Algorithm::Mac, &key_id("api", 1), now)?;

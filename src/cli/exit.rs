@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tasks::StoreError;
 
+use crate::storage::may_pass;
+
 /// How the program ends.
 ///
 /// Attached to an error as context, it decides the exit code and is not printed itself.
@@ -61,9 +63,17 @@ pub(super) fn of_store(error: StoreError) -> anyhow::Error {
     let exit = match &error {
         StoreError::NotFound { task: _ }
         | StoreError::WrongState { task: _, state: _, hint: _ } => Exit::Rejected,
-        StoreError::Unavailable(_) | StoreError::Closed => Exit::TryAgain,
+        StoreError::Unavailable(_)
+        | StoreError::Closed
+        | StoreError::QuotaExceeded { from: _, limit: _, waiting: _ } => Exit::TryAgain,
     };
     anyhow::Error::from(error).context(exit)
+}
+
+/// An error of the start: a server that is gone may come back, all else has to be mended.
+pub(super) fn of_opening(is_server: bool, error: anyhow::Error) -> anyhow::Error {
+    let exit = if is_server && may_pass(&error) { Exit::TryAgain } else { Exit::Settings };
+    error.context(exit)
 }
 
 /// The error with its causes, without the exit code that travels with it.

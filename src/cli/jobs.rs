@@ -8,6 +8,7 @@ use contract::{Descriptor, Section};
 use manifest::{JobRow, Manifest};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use values::Rate;
 
 use super::output::printable;
 use super::{Exit, Invocation, exit};
@@ -79,6 +80,7 @@ struct Line {
     timeout: String,
     max_attempts: u32,
     max_concurrency: Option<u32>,
+    rate_limit: Option<Rate>,
     priority: u8,
     sources: Vec<String>,
     schedules: Vec<String>,
@@ -110,14 +112,23 @@ async fn list(invocation: &Invocation) -> Result<Exit> {
                 state.to_owned(),
                 line.timeout.clone(),
                 line.max_attempts.to_string(),
+                limits(line.max_concurrency, line.rate_limit).unwrap_or_else(|| "-".to_owned()),
                 words(&line.sources),
                 words(&line.schedules),
                 line.description.to_owned(),
             ]
         })
         .collect();
-    let head =
-        ["JOB", "STATE", "TIMEOUT", "ATTEMPTS", "MAY BE ASKED BY", "SCHEDULES", "WHAT IT DOES"];
+    let head = [
+        "JOB",
+        "STATE",
+        "TIMEOUT",
+        "ATTEMPTS",
+        "LIMITS",
+        "MAY BE ASKED BY",
+        "SCHEDULES",
+        "WHAT IT DOES",
+    ];
     invocation.output.table(&head, &rows);
     Ok(Exit::Completed)
 }
@@ -130,11 +141,27 @@ fn line(app: &App, job: &Descriptor, paused: bool) -> Line {
         timeout: row.timeout.to_string(),
         max_attempts: row.max_attempts,
         max_concurrency: row.max_concurrency,
+        rate_limit: row.rate_limit,
         priority: row.priority,
         sources: sources(&app.manifest, job),
         schedules: schedules(&app.manifest, job),
         paused,
     }
+}
+
+/// Limits as a person reads them, such as `4 at once, 100/1m`; none if there is none.
+fn limits(max_concurrency: Option<u32>, rate_limit: Option<Rate>) -> Option<String> {
+    let most = max_concurrency.map(|most| format!("{most} at once"));
+    let rate = rate_limit.map(|rate| rate.to_string());
+    let words: Vec<String> = most.into_iter().chain(rate).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// A source and, where it has any, its limits: `api (50 at once, 1000/1m)`.
+fn with_limits(manifest: &Manifest, source: &str) -> String {
+    let rules = manifest.sources.iter().find(|(name, _)| name.as_str() == source);
+    let words = rules.and_then(|(_, rules)| limits(rules.max_concurrency, rules.rate_limit));
+    words.map_or_else(|| source.to_owned(), |words| format!("{source} ({words})"))
 }
 
 fn sources(manifest: &Manifest, job: &Descriptor) -> Vec<String> {
@@ -178,7 +205,8 @@ fn show(invocation: &Invocation, name: &str) -> Result<Exit> {
     }
     output.line(&format!("{}: {}\n", job.job, job.description));
     let list = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    output.line(&format!("may be asked by   {}", list(&sources)));
+    let asked_by: Vec<String> = sources.iter().map(|name| with_limits(&manifest, name)).collect();
+    output.line(&format!("may be asked by   {}", list(&asked_by)));
     output.line(&format!("schedules         {}", list(&schedules)));
     for (key, value) in row_values(&row) {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
@@ -224,6 +252,7 @@ fn row_values(row: &JobRow) -> Vec<(&'static str, Value)> {
         timeout,
         max_attempts,
         max_concurrency,
+        rate_limit,
         priority,
         backoff_base,
         backoff_max,
@@ -233,6 +262,7 @@ fn row_values(row: &JobRow) -> Vec<(&'static str, Value)> {
         ("timeout", timeout.to_string().into()),
         ("max_attempts", (*max_attempts).into()),
         ("max_concurrency", max_concurrency.map_or_else(|| "unlimited".into(), Value::from)),
+        ("rate_limit", rate_limit.map_or_else(|| "unlimited".into(), |r| r.to_string().into())),
         ("priority", (*priority).into()),
         ("backoff_base", backoff_base.to_string().into()),
         ("backoff_max", backoff_max.to_string().into()),

@@ -3,7 +3,7 @@
 mod change;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -15,7 +15,7 @@ use values::{Clock, Source, Span, Timestamp};
 use super::{Exit, Invocation};
 use crate::app::read_manifest;
 use crate::clock::SystemClock;
-use crate::home::{DEFAULT_FOLDER, Home};
+use crate::home::Home;
 
 /// Arguments of `keys`.
 #[derive(Debug, clap::Args)]
@@ -118,9 +118,8 @@ struct Opened {
 impl Opened {
     /// Opens the home folder; makes it, with its first keys, if it is missing.
     fn new(invocation: &Invocation) -> Result<Self> {
-        let folder = invocation.settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER));
         let now = SystemClock.now();
-        let home = Home::open(folder, now)?;
+        let home = invocation.location()?.home(invocation.settings.home_folder(), now)?;
         let path = home.folder().join("keys.lock");
         let lock =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -20,18 +20,22 @@ mod work;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use ::tasks::TaskStore;
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
+use database::{Db, EngineKind};
 use reporting::{LogFormat, LoggingOptions, Scrubber};
 use values::Clock;
 
 pub use self::exit::Exit;
 pub use self::output::Output;
-use crate::app::{App, Program};
+use crate::app::{App, Opening, Program};
 use crate::clock::SystemClock;
 use crate::settings::Settings;
+use crate::storage::{Access, Location};
 
 /// Does all background work of a live-streaming company.
 #[derive(Debug, Parser)]
@@ -89,6 +93,9 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+/// A database and the tasks in it.
+type Opened = (Db, Arc<dyn TaskStore>);
+
 /// What every command is given.
 #[derive(Debug, Clone)]
 pub struct Invocation {
@@ -100,6 +107,8 @@ pub struct Invocation {
     pub output: Output,
     /// Keeps secrets out of logs.
     pub scrubber: Scrubber,
+    /// The databases that were opened, each with its tasks.
+    opened: Arc<Mutex<Vec<Opened>>>,
 }
 
 impl Invocation {
@@ -108,10 +117,52 @@ impl Invocation {
     /// # Errors
     /// As [`App::open`].
     pub async fn open(&self) -> Result<App> {
+        self.open_patiently(Duration::ZERO).await
+    }
+
+    /// Puts the program together, and waits for a database server that does not answer.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_patiently(&self, patience: Duration) -> Result<App> {
+        let location = self.location()?;
+        self.open_at(Opening { location, access: Access::Work, patience }).await
+    }
+
+    /// Puts the program together over a database of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`App::open`]; an exit code says whether the same command may be tried again.
+    pub async fn open_at(&self, opening: Opening) -> Result<App> {
+        let is_server = opening.location.is_server();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        App::open(self.settings.clone(), &self.program, clock, self.scrubber.clone())
+        let (settings, scrubber) = (self.settings.clone(), self.scrubber.clone());
+        let app = App::open_at(settings, &self.program, clock, scrubber, opening)
             .await
-            .map_err(|error| error.context(Exit::Settings))
+            .map_err(|error| exit::of_opening(is_server, error))?;
+        let opened = (app.db.clone(), Arc::clone(&app.store));
+        self.opened.lock().expect("no one panics while holding it").push(opened);
+        Ok(app)
+    }
+
+    /// Ends connections to a server in order: it sees no broken ones, and what other workers are
+    /// to be told arrives.
+    async fn close(&self) {
+        const PATIENCE: Duration = Duration::from_millis(500);
+        let opened =
+            std::mem::take(&mut *self.opened.lock().expect("no one panics while holding it"));
+        for (db, store) in opened.into_iter().filter(|(db, _)| db.kind() == EngineKind::Postgres) {
+            store.flush().await.ok();
+            tokio::time::timeout(PATIENCE, db.close()).await.ok();
+        }
+    }
+
+    /// Where the configured database is.
+    ///
+    /// # Errors
+    /// As [`Location::of`].
+    pub fn location(&self) -> Result<Location> {
+        Location::of(&self.settings).map_err(|error| error.context(Exit::Settings))
     }
 }
 
@@ -138,6 +189,7 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
         program: program.clone(),
         output: Output::new(cli.output, settings.no_color),
         scrubber: Scrubber::new(),
+        opened: Arc::default(),
         settings,
     };
     let ended = start_logging(&invocation, cli.command.log_filter()).and_then(|()| {
@@ -147,8 +199,12 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let ended = runtime.block_on(cli.command.execute(&invocation));
-        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        let ended = runtime.block_on(async {
+            let ended = cli.command.execute(&invocation).await;
+            invocation.close().await;
+            ended
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
         ended
     });
     nothing_lost(ended.unwrap_or_else(|error| {

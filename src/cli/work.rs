@@ -1,12 +1,16 @@
 //! `main-worker work`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use values::JobPattern;
 
-use super::{Exit, Invocation};
+use super::{Exit, Invocation, exit};
 use crate::work::{WorkOptions, work};
+
+/// How long a database server that does not answer is waited for at the start.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Arguments of `work`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +37,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
     check_patterns(invocation, &arguments)?;
-    let app = invocation.open().await?;
+    let app = invocation.open_patiently(PATIENCE).await?;
+    let (engine, place) = (crate::storage::describe(&app.db).await?, app.location.shown());
+    tracing::info!(engine, place, "database opened");
+    for weakness in crate::storage::weaknesses(&app.db).await? {
+        tracing::warn!(reason = weakness, "the database server may lose what it said is stored");
+    }
     let options = WorkOptions {
         concurrency: arguments.concurrency,
         until_empty: arguments.until_empty,
@@ -44,7 +53,8 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
         signals: true,
         ..WorkOptions::default()
     };
-    let end = work(app, options).await.map_err(|error| error.context(Exit::Settings))?;
+    let is_server = app.location.is_server();
+    let end = work(app, options).await.map_err(|error| exit::of_opening(is_server, error))?;
     if invocation.output.is_json() {
         invocation.output.json(&end);
     } else {
@@ -57,6 +67,9 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             abandoned = end.abandoned,
             "worker ended"
         );
+    }
+    if end.paused > 0 {
+        tracing::warn!(tasks = end.paused, "paused jobs are left waiting; main-worker jobs resume");
     }
     Ok(if end.abandoned == 0 { Exit::Completed } else { Exit::TryAgain })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::{Code, Rejection, Voucher};
-use envelope::{Door, Envelope, RawJson, SealedSection};
+use envelope::{Envelope, RawJson, SealedSection};
 use futures_util::FutureExt;
 use job::{
     Context, ContextParts, Effects, ErasedJob, JobError, Outcome, OutcomeParts, ProgressSink,
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use values::{Clock, JobName, Secret, Source, Span, TaskId};
 
-use super::stored::read_stored;
+use super::stored::admit_stored;
 use crate::app::App;
 use crate::configuration::{self, Sections};
 use crate::keys::Keys;
@@ -254,22 +254,23 @@ impl About<'_> {
             });
             (Settle::Discard, TaskOutcome::Discarded)
         } else {
-            let after = after.unwrap_or_else(|| self.backoff());
+            let after = after.unwrap_or_else(|| backoff(self.app, &self.job, self.attempt));
             tracing::warn!(code, error = %error, retry_in = %after, "attempt failed");
             (Settle::Retry { after }, TaskOutcome::Retried)
         };
         let report = AttemptReport { code: Some(code.to_owned()), error: Some(error), log: None };
         Ran { settle, report, outcome: Some(outcome) }
     }
+}
 
-    fn backoff(&self) -> Span {
-        let row = self.app.manifest.jobs.get(&self.job);
-        let backoff = row
-            .map_or(Backoff { base: Span::from_seconds(10), max: Span::from_hours(1) }, |row| {
-                Backoff { base: row.backoff_base, max: row.backoff_max }
-            });
-        backoff.wait(self.attempt, u64::from_be_bytes(tasks::random_bytes()))
-    }
+/// How long a job waits after this attempt of a task has failed.
+pub(super) fn backoff(app: &App, job: &JobName, attempt: u32) -> Span {
+    let row = app.manifest.jobs.get(job);
+    let backoff = row
+        .map_or(Backoff { base: Span::from_seconds(10), max: Span::from_hours(1) }, |row| {
+            Backoff { base: row.backoff_base, max: row.backoff_max }
+        });
+    backoff.wait(attempt, u64::from_be_bytes(tasks::random_bytes()))
 }
 
 fn bounded(mut text: String) -> String {
@@ -293,13 +294,7 @@ pub async fn run_attempt(
     progress: ProgressSink,
     clock: &Arc<dyn Clock>,
 ) -> Ran {
-    let admitted = read_stored(app, leased).and_then(|(envelope, stamp, proof)| {
-        let now = clock.now();
-        let proof = proof.as_ref();
-        let voucher = Voucher::Proof { door: Door::Dispatch, now, stamp: &stamp, proof };
-        prepare(app, &envelope, &voucher)
-    });
-    let prepared = match admitted {
+    let prepared = match admit_stored(app, &leased.task, leased.into(), clock.now()) {
         Ok(prepared) => prepared,
         Err(rejection) => return rejected(app, leased, &rejection).await,
     };

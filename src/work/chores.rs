@@ -2,36 +2,38 @@
 //!
 //! Each chore runs as a task of its own and at most once at a time, so that none delays the loop.
 
-use std::collections::{BTreeMap, HashMap};
+mod conservation;
+mod schedules;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use envelope::RawJson;
 use futures_util::future::BoxFuture;
-use manifest::Schedule;
 use reporting::Event;
-use scheduling::{Producer, TaskOptions};
-use tasks::{Progress, Tick};
+use tasks::Progress;
 use tokio::sync::Mutex as AsyncMutex;
-use values::{Source, Timestamp};
+use tokio::time::timeout;
+use values::Timestamp;
+use work_loop::{LOOK_EVERY, LOOK_LIMIT, Lease, Watch, next_tick};
 
-use super::core::Lease;
-use super::heartbeat::SILENCE;
-use super::scheduler::{due_ticks, next_tick};
+pub(super) use schedules::Schedules;
+
+use super::http::Pulse;
+use super::moments;
 use crate::app::App;
 
-/// How often other workers' heartbeats are looked at.
-const RESCUE_EVERY: Duration = Duration::from_secs(1);
 /// How often held tasks are reviewed.
-const HELD_EVERY: Duration = Duration::from_secs(15);
+const HELD_EVERY: Duration = Duration::from_secs(5);
 /// How often queue depths are measured for the metrics.
 const DEPTHS_EVERY: Duration = Duration::from_secs(10);
 /// How often progress is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// The longest time between two looks at the schedules.
-const SCHEDULES_EVERY: Duration = Duration::from_secs(30);
+
+/// How long one run of a chore may take; a store that never answers must not end it for ever.
+const CHORE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A chore that runs now and then.
 struct Chore {
@@ -51,9 +53,14 @@ impl Chore {
             return;
         }
         self.due = Instant::now() + self.every;
-        let (busy, running) = (Arc::clone(&self.busy), run());
+        let busy = Arc::clone(&self.busy);
+        let running = tokio::spawn(timeout(CHORE_LIMIT, run()));
         tokio::spawn(async move {
-            running.await;
+            match running.await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::warn!("a chore took too long; it is done again"),
+                Err(error) => tracing::error!(error = %error, "a chore broke; it is done again"),
+            }
             busy.store(false, Ordering::SeqCst);
         });
     }
@@ -63,41 +70,35 @@ impl Chore {
 pub(super) struct Chores {
     app: App,
     worker: Arc<AtomicI64>,
-    producers: Option<Arc<BTreeMap<Source, Producer>>>,
-    ticked: Arc<AsyncMutex<HashMap<String, Timestamp>>>,
-    beats: Arc<AsyncMutex<HashMap<i64, (i64, Instant)>>>,
+    schedules: Option<Arc<Schedules>>,
+    watch: Arc<AsyncMutex<Watch>>,
     next_tick: Option<Timestamp>,
-    schedules: Chore,
+    ticks: Chore,
     rescue: Chore,
     held: Chore,
     depths: Chore,
     progress: Chore,
+    books: Chore,
+    told: conservation::Told,
 }
 
 impl Chores {
     /// Prepares the chores; with schedules, this machine must hold the keys of their sources.
-    pub(super) fn new(app: &App, schedules: bool) -> Result<Self> {
-        let mut producers = BTreeMap::new();
-        if schedules {
-            for schedule in app.manifest.schedules.values() {
-                if !producers.contains_key(&schedule.source) {
-                    let producer = app.producer(schedule.source.as_str())?;
-                    producers.insert(schedule.source.clone(), producer);
-                }
-            }
-        }
+    pub(super) fn new(app: &App, schedules: bool, health: &Arc<Pulse>) -> Result<Self> {
+        let schedules = if schedules { Some(Schedules::new(app, health)?) } else { None };
         Ok(Self {
             app: app.clone(),
             worker: Arc::default(),
-            producers: schedules.then(|| Arc::new(producers)),
-            ticked: Arc::default(),
-            beats: Arc::default(),
+            schedules: schedules.map(Arc::new),
+            watch: Arc::default(),
             next_tick: None,
-            schedules: Chore::new(SCHEDULES_EVERY),
-            rescue: Chore::new(RESCUE_EVERY),
+            ticks: Chore::new(schedules::EVERY),
+            rescue: Chore::new(LOOK_EVERY.to_std()),
             held: Chore::new(HELD_EVERY),
             depths: Chore::new(DEPTHS_EVERY),
             progress: Chore::new(PROGRESS_EVERY),
+            books: Chore::new(conservation::EVERY),
+            told: conservation::Told::default(),
         })
     }
 
@@ -118,94 +119,35 @@ impl Chores {
             return;
         }
         self.rescue.turn(|| {
-            Box::pin(rescue(app.clone(), Arc::clone(&self.worker), Arc::clone(&self.beats)))
+            Box::pin(rescue(app.clone(), Arc::clone(&self.worker), Arc::clone(&self.watch)))
+        });
+        self.books.turn(|| {
+            Box::pin(conservation::compare(app.clone(), conservation::Told::clone(&self.told)))
         });
         self.held.turn(|| Box::pin(review_held(app.clone())));
-        if let Some(producers) = &self.producers {
-            let now = app.clock.now();
+        if let Some(schedules) = &self.schedules {
+            let now = app.store.now();
             // The loop turns often; cron rows are only looked at when one of them is due.
             if self.next_tick.is_none_or(|at| at <= now) {
                 if self.next_tick.is_some() {
-                    self.schedules.due = Instant::now();
+                    self.ticks.due = Instant::now();
                 }
                 self.next_tick = next_tick(app.manifest.schedules.values(), now);
             }
-            self.schedules.turn(|| {
-                Box::pin(tick(app.clone(), Arc::clone(producers), Arc::clone(&self.ticked)))
-            });
+            if schedules.take_failed() {
+                self.ticks.due = self.ticks.due.min(Instant::now() + schedules::AGAIN);
+            }
+            self.ticks.turn(|| Box::pin(Arc::clone(schedules).look()));
         }
     }
 }
 
-/// Enqueues the ticks that are due, each at most once across all workers.
-async fn tick(
-    app: App,
-    producers: Arc<BTreeMap<Source, Producer>>,
-    ticked: Arc<AsyncMutex<HashMap<String, Timestamp>>>,
-) {
-    let mut ticked = ticked.lock().await;
-    for schedule in app.manifest.schedules.values() {
-        let Some(producer) = producers.get(&schedule.source) else { continue };
-        if let Err(error) = tick_one(&app, producer, schedule, &mut ticked).await {
-            tracing::warn!(schedule = %schedule.name, error = %error, "schedule not ticked; trying again");
-        }
-    }
-}
-
-async fn tick_one(
-    app: &App,
-    producer: &Producer,
-    schedule: &Schedule,
-    ticked: &mut HashMap<String, Timestamp>,
-) -> Result<()> {
-    let now = app.clock.now();
-    let last = match ticked.get(&schedule.name) {
-        Some(last) => *last,
-        None => app.store.last_tick(schedule.name.clone(), now).await?,
-    };
-    ticked.insert(schedule.name.clone(), last);
-    for nominal_at in due_ticks(schedule, last, now) {
-        let payload = RawJson::from_value(&schedule.payload)?;
-        let options = TaskOptions {
-            priority: Some(schedule.priority),
-            labels: vec![format!("schedule:{}", schedule.name)],
-            ..TaskOptions::default()
-        };
-        let tick = Tick { schedule: schedule.name.clone(), nominal_at };
-        let enqueued = producer.enqueue_tick(tick, &schedule.job, payload, options).await?;
-        ticked.insert(schedule.name.clone(), nominal_at);
-        if !enqueued.existing {
-            app.reporter.metrics.ticked(&schedule.name);
-            tracing::info!(
-                schedule = %schedule.name, nominal_at = %nominal_at, task_id = %enqueued.task_id,
-                "schedule ticked"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Looks at the others' heartbeats over this process's monotonic clock.
-async fn rescue(
-    app: App,
-    worker: Arc<AtomicI64>,
-    seen: Arc<AsyncMutex<HashMap<i64, (i64, Instant)>>>,
-) {
-    let Ok(beats) = app.store.beats().await else { return };
-    let mut seen = seen.lock().await;
-    let now = Instant::now();
+/// Looks at the others' heartbeats.
+async fn rescue(app: App, worker: Arc<AtomicI64>, watch: Arc<AsyncMutex<Watch>>) {
+    let sent = moments::now();
+    let Ok(Ok(beats)) = timeout(LOOK_LIMIT.to_std(), app.store.beats()).await else { return };
     let myself = worker.load(Ordering::SeqCst);
-    let mut silent = Vec::new();
-    for (number, beat) in &beats {
-        let entry = seen.entry(*number).or_insert((*beat, now));
-        if entry.0 != *beat {
-            *entry = (*beat, now);
-        }
-        if *number != myself && now.duration_since(entry.1) >= SILENCE {
-            silent.push((*number, *beat));
-        }
-    }
-    seen.retain(|number, _| beats.iter().any(|(alive, _)| alive == number));
+    let silent = watch.lock().await.looked(sent, moments::now(), myself, &beats);
     if silent.is_empty() {
         return;
     }
@@ -231,7 +173,7 @@ async fn rescue(
 
 /// Offers held tasks to this release again if another one held them; ends those over the limit.
 async fn review_held(app: App) {
-    let limit = app.clock.now().before(app.manifest.worker.hold_limit);
+    let limit = app.store.now().before(app.manifest.worker.hold_limit);
     let over = match app.store.review_held(app.holder(), limit).await {
         Ok(over) if !over.is_empty() => over,
         _ => return,
@@ -279,5 +221,29 @@ async fn write_progress(app: App, latest: Arc<Mutex<BTreeMap<Lease, Progress>>>)
     let batch = taken.into_iter().map(|((row, token), progress)| (row, token, progress)).collect();
     if let Err(error) = app.store.progress(batch).await {
         tracing::debug!(error = %error, "progress not written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chore_that_breaks_is_done_again() {
+        let (mut chore, begun) = (Chore::new(Duration::ZERO), Arc::new(AtomicUsize::new(0)));
+        let again = async {
+            while begun.load(Ordering::SeqCst) < 3 {
+                let begun = Arc::clone(&begun);
+                chore.turn(|| {
+                    Box::pin(async move {
+                        assert!(begun.fetch_add(1, Ordering::SeqCst) > 0, "breaks the first time");
+                    })
+                });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), again).await.expect("it is done again and again");
     }
 }

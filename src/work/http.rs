@@ -26,15 +26,16 @@ pub(super) struct Pulse {
     start: Instant,
     turned_ms: AtomicU64,
     draining: AtomicBool,
-    /// Why the last heartbeat, and the last settlement, could not be written.
-    failures: Mutex<[Option<String>; 2]>,
+    /// Why the last heartbeat, the last settlement or the last look at the schedules failed.
+    failures: Mutex<[Option<String>; 3]>,
 }
 
-/// What is written to the store, for [`Pulse::wrote`].
+/// What has to succeed again and again, for [`Pulse::wrote`].
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Written {
     Heartbeat,
     Settlement,
+    Schedules,
 }
 
 impl Pulse {
@@ -54,7 +55,7 @@ impl Pulse {
         self.draining.store(draining, Ordering::Relaxed);
     }
 
-    /// Says whether something could be written to the store.
+    /// Says whether it succeeded.
     pub(super) fn wrote(&self, what: Written, failure: Option<String>) {
         let mut failures = self.failures.lock().expect("no one panics while holding it");
         failures[what as usize] = failure;
@@ -87,6 +88,12 @@ pub(super) async fn serve(
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     tracing::info!(address = %bound, "serving /livez, /readyz and /metrics");
+    if !bound.ip().is_loopback() {
+        tracing::warn!(
+            address = %bound,
+            "whoever reaches this address may read the metrics; 127.0.0.1 keeps them to this machine"
+        );
+    }
     let router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))

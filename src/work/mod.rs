@@ -2,13 +2,15 @@
 
 mod attempt;
 mod chores;
-pub mod core;
+mod handlers;
 mod heartbeat;
 mod http;
+mod moments;
 mod scheduler;
 mod shell;
 mod stored;
 
 pub use attempt::{Ended, Prepared, Ran, prepare, prepare_follow_ups, run_attempt, run_handler};
-pub use scheduler::{due_ticks, next_tick};
+pub use scheduler::Scheduler;
 pub use shell::{WorkEnd, WorkOptions, work};
+pub use stored::{Standing, admit_stored};

@@ -1,89 +1,34 @@
-//! Which ticks of a schedule are due: pure, with the times as arguments.
+//! The schedules alone.
 
-use manifest::{Missed, Schedule};
-use values::{Span, Timestamp};
+use std::sync::Arc;
 
-/// How late a tick may be noticed and still count as in time for `missed = "skip"`.
-const IN_TIME: Span = Span::from_minutes(1);
-/// Ticks looked at in one go; a gap longer than that is caught up with the latest ones.
-const MAX_LOOK: usize = 100_000;
+use anyhow::Result;
 
-/// The ticks to enqueue now, oldest first: those after `last` up to `now`, as the schedule's
-/// missed-run policy asks.
-///
-/// - `run_once`: only the latest; it stands for those before it.
-/// - `run_all`: all, but at most `missed_limit` of the latest.
-/// - `skip`: only one that is noticed within a minute.
-pub fn due_ticks(schedule: &Schedule, last: Timestamp, now: Timestamp) -> Vec<Timestamp> {
-    let mut due = Vec::new();
-    let mut at = last;
-    for _ in 0..MAX_LOOK {
-        match schedule.cron.next_after(at) {
-            Some(next) if next <= now => {
-                due.push(next);
-                at = next;
-            }
-            _ => break,
-        }
+use super::chores::Schedules;
+use super::http::Pulse;
+use crate::app::App;
+
+/// Ticks the schedules of worker.toml as a worker does, without a worker around it.
+pub struct Scheduler(Arc<Schedules>);
+
+impl Scheduler {
+    /// Prepares the schedules of a program.
+    ///
+    /// # Errors
+    /// If this machine does not hold the key of a schedule's source.
+    pub fn new(app: &App) -> Result<Self> {
+        Ok(Self(Arc::new(Schedules::new(app, &Arc::new(Pulse::new()))?)))
     }
-    match schedule.missed {
-        Missed::RunOnce => due.split_off(due.len().saturating_sub(1)),
-        Missed::RunAll => {
-            let limit = usize::try_from(schedule.missed_limit).unwrap_or(usize::MAX);
-            due.split_off(due.len().saturating_sub(limit))
-        }
-        Missed::Skip => {
-            let latest = due.split_off(due.len().saturating_sub(1));
-            latest.into_iter().filter(|tick| now.since(*tick) <= IN_TIME).collect()
-        }
+
+    /// Enqueues what is due by the clock of the task store; says whether nothing was left.
+    pub async fn look(&self) -> bool {
+        Arc::clone(&self.0).look().await;
+        !self.0.take_failed()
     }
 }
 
-/// When the next tick of any schedule is due.
-pub fn next_tick<'a>(
-    schedules: impl IntoIterator<Item = &'a Schedule>,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    schedules.into_iter().filter_map(|schedule| schedule.cron.next_after(now)).min()
-}
-
-#[cfg(test)]
-mod tests {
-    use manifest::Cron;
-
-    use super::*;
-
-    fn schedule(missed: Missed) -> Schedule {
-        Schedule {
-            name: "hourly".to_owned(),
-            job: "logs/discover_logs".parse().unwrap(),
-            source: "scheduler".parse().unwrap(),
-            cron: Cron::parse("0 0 * * * *", "UTC".parse().unwrap()).unwrap(),
-            missed,
-            missed_limit: 3,
-            payload: serde_json::Map::new(),
-            priority: 0,
-        }
-    }
-
-    fn check(missed: Missed, last: &str, now: &str, expected: &[&str]) {
-        let due = due_ticks(&schedule(missed), last.parse().unwrap(), now.parse().unwrap());
-        let due: Vec<String> = due.iter().map(ToString::to_string).collect();
-        assert_eq!(due, expected);
-    }
-
-    #[test]
-    fn catches_up_as_the_policy_says() {
-        let (last, now) = ("2026-10-01T00:00:00Z", "2026-10-01T05:30:00Z");
-        check(Missed::RunOnce, last, now, &["2026-10-01T05:00:00Z"]);
-        check(
-            Missed::RunAll,
-            last,
-            now,
-            &["2026-10-01T03:00:00Z", "2026-10-01T04:00:00Z", "2026-10-01T05:00:00Z"],
-        );
-        check(Missed::Skip, last, now, &[]);
-        check(Missed::Skip, last, "2026-10-01T05:00:10Z", &["2026-10-01T05:00:00Z"]);
-        check(Missed::RunAll, last, last, &[]);
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").finish_non_exhaustive()
     }
 }

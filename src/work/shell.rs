@@ -1,6 +1,7 @@
 //! The shell around the step function: does what it commands and tells it what happened.
 
 mod calls;
+mod forgotten;
 mod hearing;
 mod known;
 mod signals;
@@ -11,27 +12,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use manifest::Manifest;
 use scheduling::Producer;
-use tasks::{Progress, WorkerRecord};
+use tasks::{JobLimits, Progress, SourceLimits, TaskState, WorkerRecord};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use values::{JobName, JobPattern};
+use work_loop::{Command, Core, Event, Lease, Settings, Stop};
 
+use forgotten::Forgotten;
 use hearing::Message;
 use known::Known;
 use signals::Signals;
 
 use super::chores::Chores;
-use super::core::{Command, Core, Event, Lease, Settings};
+use super::handlers::Handlers;
 use super::heartbeat::{Heartbeat, News};
 use super::http::{Pulse, serve};
+use super::moments;
 use crate::app::{App, VERSION};
 use crate::title::Title;
 
 /// Messages taken in one turn of the loop.
 const MESSAGES: usize = 1_024;
 /// The longest time between two turns.
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(500);
 /// How a worker works.
 #[derive(Debug, Clone, Default)]
 pub struct WorkOptions {
@@ -69,21 +74,25 @@ pub struct WorkEnd {
     pub held: u64,
     /// Tasks left to other workers because the store did not answer at the end.
     pub abandoned: u64,
+    /// Tasks of paused jobs that were left waiting; only counted at the end of an empty queue.
+    pub paused: u64,
 }
-
-/// Jobs to lease, each with the number that may run at once across all workers.
-type Jobs = Arc<[(JobName, Option<u32>)]>;
 
 struct Shell {
     app: App,
     core: Core,
     worker: i64,
-    jobs: Jobs,
+    /// Jobs to lease.
+    jobs: Arc<[JobLimits]>,
+    /// Sources with limits.
+    sources: Arc<[SourceLimits]>,
     follow_ups: Arc<Producer>,
     known: HashMap<Lease, Known>,
+    forgotten: Forgotten,
     progress: Arc<Mutex<BTreeMap<Lease, Progress>>>,
     messages: mpsc::UnboundedSender<Message>,
     heartbeat: Heartbeat,
+    handlers: Handlers,
     title: Title,
     end: WorkEnd,
     store_down: bool,
@@ -97,15 +106,16 @@ struct Shell {
 /// # Errors
 /// What prevents the start: an unknown job pattern, a missing key, a store that does not answer.
 pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
-    let jobs = chosen_jobs(&app, &options)?;
+    let (jobs, sources) = (chosen_jobs(&app, &options)?, limited_sources(&app.manifest));
     let follow_ups = Arc::new(app.producer("main_worker")?);
-    let mut chores = Chores::new(&app, options.schedules)?;
+    let pulse = Arc::new(Pulse::new());
+    let mut chores = Chores::new(&app, options.schedules, &pulse)?;
+    let sent = moments::now();
     let worker =
         app.store.register(record(&app)).await.context("cannot register with the task store")?;
     let (news_sender, news) = mpsc::unbounded_channel();
-    let (pulse, stop_http) = (Arc::new(Pulse::new()), CancellationToken::new());
-    let (path, clock) = (app.home.database_path(), Arc::clone(&app.clock));
-    let heartbeat = Heartbeat::start(path, clock, worker, news_sender, Arc::clone(&pulse))
+    let stop_http = CancellationToken::new();
+    let heartbeat = Heartbeat::start(app.clone(), (worker, sent), news_sender, Arc::clone(&pulse))
         .context("cannot start the heartbeat thread")?;
     let (messages, inbox) = mpsc::unbounded_channel();
     if let Some(address) = options.listen {
@@ -113,7 +123,7 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
     }
-    let settings = core_settings(&app, &options);
+    let (settings, until_empty) = (core_settings(&app, &options), options.until_empty);
     tracing::info!(
         worker = %app.manifest.worker.name, host = %app.host, version = VERSION,
         release = %app.release, concurrency = settings.concurrency, jobs = jobs.len(), "working"
@@ -122,11 +132,14 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         core: Core::new(settings),
         worker,
         jobs,
+        sources,
         follow_ups,
         known: HashMap::new(),
+        forgotten: Forgotten::default(),
         progress: Arc::default(),
         messages,
         heartbeat,
+        handlers: Handlers::start().context("cannot start the threads of handlers")?,
         title: Title::default(),
         end: WorkEnd::default(),
         store_down: false,
@@ -134,17 +147,12 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
         drained: CancellationToken::new(),
         app: app.clone(),
     };
-    let mut ears = Ears {
-        inbox,
-        news,
-        signals: Signals::new(options.signals)?,
-        stop: options.stop,
-        stops: 0,
-        batch: Vec::new(),
-    };
+    let signals = Signals::new(options.signals)?;
+    let mut ears = Ears { inbox, news, signals, stop: options.stop, stops: 0, batch: Vec::new() };
     let mut events = vec![Event::Tick];
     loop {
-        let commands = shell.core.step(app.clock.now(), std::mem::take(&mut events));
+        shell.feel_pulse(&mut events);
+        let commands = shell.core.step(moments::now(), std::mem::take(&mut events));
         let draining = shell.core.is_draining();
         pulse.turn(draining);
         if draining {
@@ -154,11 +162,25 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
             break;
         }
         chores.turn(shell.worker, &shell.progress, draining);
+        if !draining {
+            shell.review_leases();
+        }
         shell.show();
         ears.listen(&mut shell, &mut events).await;
     }
     stop_http.cancel();
-    Ok(end(&app, shell).await)
+    let paused = if until_empty { left_paused(&app).await } else { 0 };
+    Ok(WorkEnd { paused, ..end(&app, shell).await })
+}
+
+/// Counts what waits and would run if its job were not paused.
+async fn left_paused(app: &App) -> u64 {
+    let (Ok(paused), Ok(depths)) = (app.store.paused().await, app.store.depths().await) else {
+        return 0;
+    };
+    let is_paused = |job: &String| paused.iter().any(|name| name == "*" || name == job);
+    let left = depths.iter().filter(|depth| depth.state == TaskState::Available);
+    left.filter(|depth| is_paused(&depth.job_name)).map(|depth| depth.count).sum()
 }
 
 /// Signs off and sums up.
@@ -208,10 +230,7 @@ impl Ears {
             }
             Some(told) = self.news.recv() => match told {
                 News::Cancel(rows) => events.push(Event::CancelAsked(rows)),
-                News::Lost => {
-                    tracing::error!("this worker lost its leases; it starts again as a new one");
-                    events.push(Event::LeasesLost);
-                }
+                News::Lost => {}
             },
             () = self.signals.next() => {
                 self.stops += 1;
@@ -237,8 +256,8 @@ fn record(app: &App) -> WorkerRecord {
     }
 }
 
-/// The registered jobs that the options leave, each with its limit.
-fn chosen_jobs(app: &App, options: &WorkOptions) -> Result<Jobs> {
+/// The registered jobs that the options leave, with their limits.
+fn chosen_jobs(app: &App, options: &WorkOptions) -> Result<Arc<[JobLimits]>> {
     for pattern in options.jobs.iter().chain(&options.except) {
         if !app.registry.names().any(|job| pattern.matches(job)) {
             let names: Vec<&str> = app.registry.names().map(JobName::as_str).collect();
@@ -249,16 +268,40 @@ fn chosen_jobs(app: &App, options: &WorkOptions) -> Result<Jobs> {
         (options.jobs.is_empty() || options.jobs.iter().any(|pattern| pattern.matches(job)))
             && !options.except.iter().any(|pattern| pattern.matches(job))
     };
-    let limit = |job: &JobName| app.manifest.jobs.get(job).and_then(|row| row.max_concurrency);
-    let jobs: Vec<_> =
-        app.registry.names().filter(wanted).map(|job| (job.clone(), limit(job))).collect();
+    let limits = |job: &JobName| {
+        let row = app.manifest.jobs.get(job);
+        JobLimits {
+            job: job.clone(),
+            max_concurrency: row.and_then(|row| row.max_concurrency),
+            rate: row.and_then(|row| row.rate_limit),
+        }
+    };
+    let jobs: Vec<_> = app.registry.names().filter(wanted).map(limits).collect();
     if jobs.is_empty() {
         return Err(anyhow!("--jobs and --except leave no job to run"));
     }
     Ok(jobs.into())
 }
 
+/// The sources whose tasks are limited whatever their job.
+fn limited_sources(manifest: &Manifest) -> Arc<[SourceLimits]> {
+    let limits = manifest.sources.iter().map(|(source, rules)| SourceLimits {
+        source: source.clone(),
+        max_concurrency: rules.max_concurrency,
+        rate: rules.rate_limit,
+    });
+    limits.filter(|limits| limits.max_concurrency.is_some() || limits.rate.is_some()).collect()
+}
+
 impl Shell {
+    /// Tells the core first of all if its leases are lost, so that it begins nothing more.
+    fn feel_pulse(&self, events: &mut Vec<Event>) {
+        if self.heartbeat.lost() {
+            tracing::error!("this worker lost its leases; it starts again as a new one");
+            events.insert(0, Event::LeasesLost);
+        }
+    }
+
     /// Does what the core commands; `true` when it is over.
     fn obey(&mut self, commands: Vec<Command>) -> bool {
         for command in commands {
@@ -272,6 +315,9 @@ impl Shell {
                     if let Some(known) = self.known.get_mut(&lease) {
                         known.stopped = Some(why);
                         known.token.cancel();
+                        if why == Stop::LeaseLost {
+                            known.lost.cancel();
+                        }
                     }
                 }
                 Command::Forget(lease) => {
@@ -286,8 +332,7 @@ impl Shell {
     }
 
     fn patience(&self) -> Duration {
-        let now = self.app.clock.now();
-        let wake = self.core.wake_at().map_or(TURN, |at| at.since(now).to_std());
+        let wake = self.core.wake_at().map_or(TURN, moments::until);
         wake.clamp(Duration::from_millis(1), TURN)
     }
 

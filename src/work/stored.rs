@@ -1,17 +1,53 @@
 //! A task as it is stored, held against what its source proved.
 
-use admission::{Code, Rejection};
-use envelope::{Envelope, EnvelopeError, Proof, RawJson, Stamp};
-use tasks::LeasedTask;
+use admission::{Code, Rejection, Voucher};
+use envelope::{Door, Envelope, EnvelopeError, Proof, RawJson, Stamp};
+use tasks::{LeasedTask, Priority, StoredTask};
+use values::Timestamp;
 
+use super::attempt::{Prepared, prepare};
 use crate::app::App;
 
-/// Reads a stored task back into what was proven.
-pub(super) fn read_stored(
+/// What the row of a task says beside the task, where anyone who may write the database can alter it.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Its priority.
+    pub priority: Priority,
+    /// The attempt that is about to begin.
+    pub attempt: u32,
+    /// Attempts allowed.
+    pub max_attempts: u32,
+}
+
+impl From<&LeasedTask> for Standing {
+    fn from(leased: &LeasedTask) -> Self {
+        let LeasedTask { priority, attempt, max_attempts, .. } = *leased;
+        Self { priority, attempt, max_attempts }
+    }
+}
+
+/// Admits a stored task as every dispatch does, and prepares it to run.
+///
+/// # Errors
+/// Why this release would hold or reject it.
+pub fn admit_stored(
     app: &App,
-    leased: &LeasedTask,
+    task: &StoredTask,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<Prepared, Rejection> {
+    let (envelope, stamp, proof) = read_stored(app, task, standing)?;
+    let proof = proof.as_ref();
+    let voucher = Voucher::Proof { door: Door::Dispatch, now, stamp: &stamp, proof };
+    prepare(app, &envelope, &voucher)
+}
+
+/// Reads a stored task back into what was proven.
+fn read_stored(
+    app: &App,
+    task: &StoredTask,
+    standing: Standing,
 ) -> Result<(Envelope, Stamp, Option<Proof>), Rejection> {
-    let task = &leased.task;
     let limits = admission::limits(&app.manifest);
     let broken = |error: EnvelopeError| admission::malformed(&task.job, &task.source, &error);
     let read = |bytes: &[u8]| {
@@ -33,7 +69,7 @@ pub(super) fn read_stored(
     if stamp.task_id != task.task_id {
         return Err(bad_proof("the stamp belongs to another task"));
     }
-    check_row(leased, &stamp).map_err(bad_proof)?;
+    check_row(standing, &stamp).map_err(bad_proof)?;
     let proof = task.proof.as_deref().map(str::parse).transpose();
     let proof = proof.map_err(|_| bad_proof("the stored proof cannot be read"))?;
     Ok((envelope, stamp, proof))
@@ -43,11 +79,11 @@ pub(super) fn read_stored(
 ///
 /// `tasks retry` grants one attempt more than were made, and starts a task before its time: so the
 /// attempts may be raised to this one, and the earliest start is not compared.
-fn check_row(leased: &LeasedTask, stamp: &Stamp) -> Result<(), &'static str> {
-    if leased.priority != stamp.priority {
+fn check_row(row: Standing, stamp: &Stamp) -> Result<(), &'static str> {
+    if row.priority != stamp.priority {
         return Err("the stored priority is not the one that was proven; enqueue the task again");
     }
-    if leased.max_attempts > stamp.max_attempts.max(leased.attempt) {
+    if row.max_attempts > stamp.max_attempts.max(row.attempt) {
         return Err("the stored row allows more attempts than were proven; enqueue the task again");
     }
     Ok(())

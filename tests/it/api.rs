@@ -36,7 +36,9 @@ async fn what_the_example_api_asks_for_is_run() {
     let manifest = write_manifest(folder);
     main_worker(folder, &["keys", "make", "--source", "api"]);
     let home = folder.join(".main-worker");
-    let api = api::Api::open(&home, &home.join("keys/api-1.json"), &manifest).await.unwrap();
+    let api = api::Api::open(api::Place::Folder(&home), &home.join("keys/api-1.json"), &manifest)
+        .await
+        .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     tokio::spawn(api::serve(listener, api));

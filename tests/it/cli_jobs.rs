@@ -41,6 +41,31 @@ fn are_paused_and_resumed() {
 }
 
 #[test]
+fn keep_the_limits_of_job_and_source() {
+    let shell = Shell::new();
+    let text = main_worker::app::BUILT_IN_MANIFEST
+        .replace("jobs = [\"*\"]", "jobs = [\"*\"]\nmax_concurrency = 50\nrate_limit = \"3/1h\"")
+        .replace("\ntimeout = \"30s\"", "\nrate_limit = \"2/1h\"\ntimeout = \"30s\"");
+    shell.write("worker.toml", text.as_bytes());
+    let list = shell.ok(&["jobs"]);
+    assert!(list.contains("2/1h") && list.contains("4 at once"), "{list}");
+    let shown = shell.ok(&["jobs", "show", REPORT]);
+    assert!(shown.contains("operator (50 at once, 3/1h)"), "{shown}");
+    assert_eq!(shell.json(&["jobs", "show", REPORT])["row"]["rate_limit"], "2/1h");
+    for job in [REPORT, REPORT, REPORT, "monitoring/prune_history", "monitoring/prune_history"] {
+        shell.enqueue(&[job]);
+    }
+    let waiting = |job| {
+        let tasks = shell.json(&["tasks", "list", "--state", "available", "--job", job]);
+        tasks.as_array().unwrap().len()
+    };
+    for _ in 0..2 {
+        shell.ok(&["work", "--until-empty", "--no-schedules"]);
+        assert_eq!((waiting(REPORT), waiting("monitoring/prune_history")), (1, 1));
+    }
+}
+
+#[test]
 fn tasks_are_found_changed_and_shown() {
     let shell = Shell::new();
     let hostile = shell.enqueue(&[REPORT, r#"{"echo":"x"}"#, "--label", "a\u{1b}[31m\u{202e}"]);

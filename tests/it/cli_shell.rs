@@ -57,6 +57,15 @@ impl Shell {
         shell
     }
 
+    /// A shell with the company's worker.toml, keys of its own and a database of a server.
+    pub(crate) fn at(url: &str) -> Self {
+        let mut shell = Self::with_manifest("");
+        shell.set("DATABASE_URL", url);
+        // Another shell may have stored tasks already.
+        shell.ok(&["keys", "init", "--force"]);
+        shell
+    }
+
     /// Sets a variable for the commands that follow.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));

@@ -41,3 +41,24 @@ fn show_envelopes_that_the_built_in_rules_know() {
     }
     assert!(found > 0, "some document shows an envelope");
 }
+
+#[test]
+fn name_tests_that_exist() {
+    let sources = text_files("rs");
+    let files = text_files("md");
+    let page = files.iter().find(|file| file.path == "docs/reliability.md").expect("the page");
+    let names = page.text.split('`').filter_map(|part| part.split_once(".rs::"));
+    let mut found = 0;
+    for (path, name) in names {
+        let places = [format!("{path}.rs"), format!("tests/it/{path}.rs")];
+        let source = sources.iter().find(|file| places.contains(&file.path));
+        let source = source.unwrap_or_else(|| panic!("there is no {path}.rs"));
+        assert!(source.text.contains(&format!("fn {name}(")), "{path}.rs has no test {name}");
+        found += 1;
+    }
+    assert!(found >= 30, "only {found} tests are named");
+    for pain in 1..=15 {
+        let start = format!("fn pain_{pain:02}_");
+        assert!(sources.iter().any(|file| file.text.contains(&start)), "no test of pain {pain}");
+    }
+}

@@ -21,15 +21,25 @@ mod cli_shell;
 #[cfg(test)]
 mod cli_transfer;
 #[cfg(test)]
+mod conservation;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
-mod faults;
+mod pains;
+#[cfg(test)]
+mod postgres_cli;
+#[cfg(test)]
+mod postgres_deploys;
+#[cfg(test)]
+mod postgres_outages;
 #[cfg(test)]
 mod sentry;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod tree;
 #[cfg(test)]

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::Payload;
+use database::EngineKind;
 use main_worker::app::App;
 use main_worker::bench::{self, BENCH_TABLES};
 use main_worker::clock::SystemClock;
+use main_worker::home::Home;
 use main_worker::settings::Settings;
+use main_worker::storage::{Access, Location, PARTS};
 use reporting::Scrubber;
 use rustix::process::{Pid, Signal, kill_process};
 use scheduling::TaskOptions;
 use tasks::TaskDetail;
-use values::{Clock, TaskId};
+use testkit::TestDatabase;
+use values::{Clock, Secret, TaskId};
 
 /// The longest a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +30,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_main-worker");
 pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) folder: tempfile::TempDir,
+    url: Option<String>,
+    _database: Option<TestDatabase>,
 }
 
 pub(crate) struct Worker {
@@ -33,16 +39,63 @@ pub(crate) struct Worker {
     log: PathBuf,
 }
 
+/// Makes the tables of the program and of the measured jobs in an empty database.
+pub(crate) async fn migrate(url: String) -> anyhow::Result<()> {
+    let database_url = Some(Secret::new(url));
+    let location = Location::of(&Settings { database_url, ..Settings::default() })?;
+    let db = location.connect(Access::Work).await?;
+    for part in PARTS.into_iter().chain([&BENCH_TABLES]) {
+        part.migrate(&db, SystemClock.now()).await?;
+    }
+    db.close().await;
+    Ok(())
+}
+
 impl Site {
+    /// On an engine.
+    pub(crate) async fn on(engine: EngineKind) -> Self {
+        match engine {
+            EngineKind::Sqlite => Self::new().await,
+            EngineKind::Postgres => Self::postgres().await,
+        }
+    }
+
+    /// On the embedded database.
     pub(crate) async fn new() -> Self {
+        let site = Self::open(None, None).await;
+        BENCH_TABLES.migrate(&site.app.db, SystemClock.now()).await.unwrap();
+        site
+    }
+
+    /// In a database of its own on the PostgreSQL that tests share.
+    pub(crate) async fn postgres() -> Self {
+        let database = testkit::postgres_template("measured", migrate).await.unwrap();
+        let url = database.url().to_owned();
+        Self::open(Some(url), Some(database)).await
+    }
+
+    /// In the database of a URL, which [`migrate`] has seen.
+    pub(crate) async fn at(url: &str) -> Self {
+        Self::open(Some(url.to_owned()), None).await
+    }
+
+    async fn open(url: Option<String>, database: Option<TestDatabase>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let home = Some(folder.path().join("home"));
-        let settings = Settings { home, ..Settings::default() };
+        let home = folder.path().join("home");
+        if url.is_some() {
+            Home::init_keys(&home, None, false, SystemClock.now()).unwrap();
+        }
+        let database_url = url.clone().map(Secret::new);
+        let settings = Settings { home: Some(home), database_url, ..Settings::default() };
         let app = App::open(settings, &bench::program(), Arc::new(SystemClock), Scrubber::new())
             .await
             .unwrap();
-        BENCH_TABLES.migrate(&app.db, SystemClock.now()).await.unwrap();
-        Self { app, folder }
+        Self { app, folder, url, _database: database }
+    }
+
+    /// The server's database it is in.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone().expect("a site on a server")
     }
 
     pub(crate) async fn enqueue(&self, payload: &impl Payload) -> TaskId {
@@ -58,6 +111,15 @@ impl Site {
         producer.enqueue(payload, options).await.unwrap().task_id
     }
 
+    /// Writes a manifest of the measured jobs with something in it replaced; returns its path.
+    pub(crate) fn manifest(&self, name: &str, from: &str, to: &str) -> String {
+        let text = include_str!("../../src/bench/worker.toml");
+        assert!(text.contains(from), "{from}");
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     pub(crate) async fn task(&self, task: TaskId) -> TaskDetail {
         self.app.store.get(task).await.unwrap()
     }
@@ -70,16 +132,13 @@ impl Site {
     ) -> TaskDetail {
         let began = Instant::now();
         loop {
-            let detail = self.task(task).await;
-            if wanted(&detail) {
-                return detail;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "still {:?}: {:?}",
-                detail.summary,
-                detail.attempts
-            );
+            // A server may have closed connections that were not in use.
+            let seen = match self.app.store.get(task).await {
+                Ok(detail) if wanted(&detail) => return detail,
+                Ok(detail) => format!("{:?}: {:?}", detail.summary, detail.attempts),
+                Err(error) => format!("{error}"),
+            };
+            assert!(began.elapsed() < PATIENCE, "still {seen}");
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -90,14 +149,19 @@ impl Site {
 
     /// Starts a worker with the measured jobs and further environment variables.
     pub(crate) fn worker_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Worker {
+        self.start(&[&["bench", "worker"], arguments].concat(), variables)
+    }
+
+    /// Starts a command of the program.
+    pub(crate) fn start(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Worker {
         let unique = format!("worker-{:016x}.log", u64::from_be_bytes(tasks::random_bytes()));
         let log = self.folder.path().join(unique);
         let child = Command::new(PROGRAM)
-            .args(["bench", "worker"])
             .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
             .env("MAIN_WORKER_HOME", self.folder.path().join("home"))
+            .envs(self.url.iter().map(|url| ("DATABASE_URL", url)))
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

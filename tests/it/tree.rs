@@ -10,16 +10,34 @@ use read::{Member, code, members};
 /// The crates from the ground up; each knows crates of lower layers only.
 const LAYERS: [&[&str]; 8] = [
     &["values"],
-    &["contract", "database", "edge_logs", "envelope", "manifest", "objects", "reporting"],
-    &["admission", "models", "tasks"],
+    &[
+        "billing",
+        "contract",
+        "database",
+        "edge_logs",
+        "envelope",
+        "manifest",
+        "objects",
+        "reporting",
+    ],
+    &["admission", "invoices", "mail", "models", "payments", "tasks", "work_loop"],
     &["scheduling"],
     &["job"],
     &["jobs"],
     &["main-worker"],
-    &["api"],
+    &["api", "simulation"],
 ];
 /// Crates without clock, network, environment or runtime.
-const PURE: [&str; 6] = ["admission", "contract", "edge_logs", "envelope", "manifest", "values"];
+const PURE: [&str; 8] = [
+    "admission",
+    "billing",
+    "contract",
+    "edge_logs",
+    "envelope",
+    "manifest",
+    "values",
+    "work_loop",
+];
 /// What pure crates may use beside each other: libraries that compute and nothing else.
 const PURE_LIBRARIES: [&str; 16] = [
     "aws-lc-rs",

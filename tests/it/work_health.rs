@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use database::EngineKind;
 use main_worker::bench::NoOp;
 use rustix::process::Signal;
 use tasks::TaskState;
@@ -16,7 +17,7 @@ const WATCHED: Duration = Duration::from_secs(3);
 const MAX_TICKS: u64 = 60;
 
 /// Where the worker listens, as its log says.
-fn address(worker: &Worker) -> String {
+pub(crate) fn address(worker: &Worker) -> String {
     let line = worker.says("serving /livez");
     let from = line.find("127.0.0.1:").unwrap();
     let rest = &line[from..];
@@ -25,7 +26,7 @@ fn address(worker: &Worker) -> String {
 }
 
 /// Status and body.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\n\r\n").unwrap();
@@ -42,9 +43,8 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-#[tokio::test]
-async fn serves_health_and_metrics() {
-    let site = Site::new().await;
+async fn serves_health_and_metrics(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let mut worker = site.worker(&["--listen", "127.0.0.1:0"]);
     let address = address(&worker);
     assert_eq!(get(&address, "/livez"), (200, "ok\n".to_owned()));
@@ -85,3 +85,5 @@ async fn a_deleted_database_is_told_and_does_not_keep_the_worker_busy() {
     worker.signal(Signal::TERM);
     worker.ended();
 }
+
+testkit::on_each_engine!(serves_health_and_metrics);

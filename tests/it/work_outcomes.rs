@@ -1,5 +1,6 @@
 //! How attempts end: completed, retried, discarded, cancelled, held.
 
+use database::EngineKind;
 use main_worker::bench::{Fail, NoOp, Panic, Sleep, WriteRow};
 use scheduling::TaskOptions;
 use tasks::TaskState;
@@ -7,9 +8,8 @@ use values::Span;
 
 use crate::site::Site;
 
-#[tokio::test]
-async fn works_until_the_queue_is_empty() {
-    let site = Site::new().await;
+async fn works_until_the_queue_is_empty(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let mut tasks = Vec::new();
     for number in 0..5 {
         tasks.push(site.enqueue(&NoOp { number }).await);
@@ -22,9 +22,8 @@ async fn works_until_the_queue_is_empty() {
     }
 }
 
-#[tokio::test]
-async fn a_failing_task_is_tried_again_and_then_a_dead_letter() {
-    let site = Site::new().await;
+async fn a_failing_task_is_tried_again_and_then_a_dead_letter(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Fail { permanent: false }).await;
     let _worker = site.worker(&[]);
     let detail = site.until(task, |detail| detail.summary.state.is_final()).await;
@@ -38,9 +37,8 @@ async fn a_failing_task_is_tried_again_and_then_a_dead_letter() {
     assert!(ends.is_sorted(), "{ends:?}");
 }
 
-#[tokio::test]
-async fn a_permanent_failure_is_not_tried_again() {
-    let site = Site::new().await;
+async fn a_permanent_failure_is_not_tried_again(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Fail { permanent: true }).await;
     let mut worker = site.worker(&["--until-empty"]);
     assert!(worker.ended().success());
@@ -49,9 +47,8 @@ async fn a_permanent_failure_is_not_tried_again() {
     assert_eq!(detail.attempts[0].code.as_deref(), Some("permanent"));
 }
 
-#[tokio::test]
-async fn a_panic_ends_the_attempt_and_not_the_worker() {
-    let site = Site::new().await;
+async fn a_panic_ends_the_attempt_and_not_the_worker(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Panic { words: "the roof is open".to_owned() }).await;
     let worker = site.worker(&[]);
     let detail = site.until(task, |detail| detail.summary.state.is_final()).await;
@@ -63,9 +60,8 @@ async fn a_panic_ends_the_attempt_and_not_the_worker() {
     assert_eq!(next.summary.state, TaskState::Completed, "{}", worker.log());
 }
 
-#[tokio::test]
-async fn an_attempt_ends_at_its_time_limit() {
-    let site = Site::new().await;
+async fn an_attempt_ends_at_its_time_limit(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let options = TaskOptions {
         timeout: Some(Span::from_millis(200)),
         max_attempts: Some(1),
@@ -79,9 +75,8 @@ async fn an_attempt_ends_at_its_time_limit() {
     assert_eq!(detail.attempts[0].code.as_deref(), Some("timeout"), "{:?}", detail.attempts);
 }
 
-#[tokio::test]
-async fn a_running_task_can_be_cancelled() {
-    let site = Site::new().await;
+async fn a_running_task_can_be_cancelled(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Sleep { millis: 60_000 }).await;
     let _worker = site.worker(&[]);
     site.until(task, |detail| detail.summary.state == TaskState::Running).await;
@@ -90,9 +85,8 @@ async fn a_running_task_can_be_cancelled() {
     assert_eq!(detail.summary.state, TaskState::Cancelled);
 }
 
-#[tokio::test]
-async fn a_paused_job_waits_until_it_is_resumed() {
-    let site = Site::new().await;
+async fn a_paused_job_waits_until_it_is_resumed(engine: EngineKind) {
+    let site = Site::on(engine).await;
     site.app.store.pause(Some("bench/no_op".to_owned())).await.unwrap();
     let paused = site.enqueue(&NoOp { number: 1 }).await;
     let other = site.enqueue(&WriteRow { number: 2 }).await;
@@ -104,9 +98,8 @@ async fn a_paused_job_waits_until_it_is_resumed() {
     assert_eq!(site.task(paused).await.summary.state, TaskState::Completed);
 }
 
-#[tokio::test]
-async fn a_task_of_a_newer_release_is_held_for_workers_that_know_it() {
-    let site = Site::new().await;
+async fn a_task_of_a_newer_release_is_held_for_workers_that_know_it(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let narrow = include_str!("../../src/bench/worker.toml").replace(
         "[sources.operator]\njobs = [\"*\"]",
         "[sources.operator]\njobs = [\"bench/no_op\"]",
@@ -124,3 +117,14 @@ async fn a_task_of_a_newer_release_is_held_for_workers_that_know_it() {
     let done = site.until(task, |detail| detail.summary.state.is_final()).await.summary;
     assert_eq!((done.state, done.held), (TaskState::Completed, None));
 }
+
+testkit::on_each_engine!(
+    works_until_the_queue_is_empty,
+    a_failing_task_is_tried_again_and_then_a_dead_letter,
+    a_permanent_failure_is_not_tried_again,
+    a_panic_ends_the_attempt_and_not_the_worker,
+    an_attempt_ends_at_its_time_limit,
+    a_running_task_can_be_cancelled,
+    a_paused_job_waits_until_it_is_resumed,
+    a_task_of_a_newer_release_is_held_for_workers_that_know_it,
+);

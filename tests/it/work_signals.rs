@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use database::EngineKind;
 use main_worker::bench::Sleep;
 use rustix::process::Signal;
 use tasks::{TaskDetail, TaskState};
@@ -15,9 +16,8 @@ fn runs(detail: &TaskDetail) -> bool {
     detail.summary.state == TaskState::Running && detail.summary.started_at.is_some()
 }
 
-#[tokio::test]
-async fn the_first_sigterm_finishes_what_runs_and_takes_nothing_more() {
-    let site = Site::new().await;
+async fn the_first_sigterm_finishes_what_runs_and_takes_nothing_more(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let running = site.enqueue(&Sleep { millis: 1_500 }).await;
     let mut worker = site.worker(&["--concurrency", "1"]);
     site.until(running, runs).await;
@@ -30,9 +30,8 @@ async fn the_first_sigterm_finishes_what_runs_and_takes_nothing_more() {
     assert_eq!((waiting.state, waiting.attempt), (TaskState::Available, 0));
 }
 
-#[tokio::test]
-async fn the_second_sigterm_gives_everything_back_at_once() {
-    let site = Site::new().await;
+async fn the_second_sigterm_gives_everything_back_at_once(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Sleep { millis: 60_000 }).await;
     let mut worker = site.worker(&[]);
     site.until(task, runs).await;
@@ -46,9 +45,8 @@ async fn the_second_sigterm_gives_everything_back_at_once() {
     assert_eq!(task.state, TaskState::Available, "{task:?}");
 }
 
-#[tokio::test]
-async fn tasks_of_a_killed_worker_run_elsewhere_soon() {
-    let site = Site::new().await;
+async fn tasks_of_a_killed_worker_run_elsewhere_soon(engine: EngineKind) {
+    let site = Site::on(engine).await;
     let task = site.enqueue(&Sleep { millis: 60_000 }).await;
     let first = site.worker(&[]);
     site.until(task, runs).await;
@@ -58,3 +56,9 @@ async fn tasks_of_a_killed_worker_run_elsewhere_soon() {
     let detail = site.until(task, |detail| detail.summary.attempt == 2 && runs(detail)).await;
     assert!(began.elapsed() < RESCUE, "{:?}: {:?}", began.elapsed(), detail.attempts);
 }
+
+testkit::on_each_engine!(
+    the_first_sigterm_finishes_what_runs_and_takes_nothing_more,
+    the_second_sigterm_gives_everything_back_at_once,
+    tasks_of_a_killed_worker_run_elsewhere_soon,
+);

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use scheduling::EnqueueError;
 use serde::Serialize;
+use tasks::StoreError;
 use values::TaskId;
 
 /// The order is noted, and its task stored; answered with 202.
@@ -63,6 +64,11 @@ impl From<EnqueueError> for Refusal {
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 Self::new(status, code, &rejection.field, rejection.message)
+            }
+            EnqueueError::Store(StoreError::QuotaExceeded { from: _, limit: _, waiting: _ }) => {
+                let message = "too much is waiting already; send the same request again later";
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Self::new(status, "too_many_waiting", "", message.to_owned())
             }
             EnqueueError::Store(_) => Self::unavailable(),
             other => {

@@ -4,6 +4,8 @@
 //! `usage/roll_up_usage` of that month; both are stored by one commit, or neither is. It depends on
 //! `scheduling` and links no handler.
 //!
+//! The worker's database is the API's: the file in `.main-worker/`, or a PostgreSQL server.
+//!
 //! ```text
 //! main-worker keys make --source api               # once: the API proves that it is the API
 //! # in worker.toml, add "usage/roll_up_usage" to `jobs` of [sources.api]
@@ -14,6 +16,7 @@
 
 mod answer;
 mod key;
+mod orders;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,32 +27,34 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
-use contract::usage::RollUpUsage;
-use database::{Db, Tx};
+use database::{Db, PostgresSettings};
 use key::ProducerKey;
 use manifest::Manifest;
-use scheduling::{Producer, ProducerParts, Scope, TaskOptions, Unique};
+use orders::Orders;
+use scheduling::{Producer, ProducerParts};
 use serde::Deserialize;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use tasks::SqliteStore;
+use tasks::{PostgresStore, ServerClock, SqliteStore, TaskStore};
 use tokio::net::TcpListener;
-use values::{AccountId, Clock, Month, Timestamp};
+use values::{AccountId, Clock, Month, Secret, Timestamp};
 
 pub use answer::{Accepted, Refusal};
 
 /// The largest order that is read.
 const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Database connections of this API at the most.
-const MAX_CONNECTIONS: u32 = 4;
-/// The orders; an order is known by what its customer calls it.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS statement_order (
-  request_id TEXT NOT NULL PRIMARY KEY, account_id TEXT NOT NULL, month TEXT NOT NULL,
-  task_id TEXT NOT NULL) STRICT, WITHOUT ROWID";
+
+/// Where the worker keeps its tasks.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In the file of the worker's folder.
+    Folder(&'a Path),
+    /// On a PostgreSQL server: `postgres://user:password@host:5432/database`.
+    Server(&'a Secret<String>),
+}
 
 /// Everything that answering needs.
 #[derive(Debug, Clone)]
 pub struct Api {
-    pool: SqlitePool,
+    orders: Orders,
     producer: Producer,
 }
 
@@ -76,22 +81,18 @@ impl Clock for SystemClock {
 }
 
 impl Api {
-    /// Opens the database in the worker's folder `home`; `manifest` is the text of worker.toml.
+    /// Opens the worker's database; `manifest` is the text of worker.toml.
     ///
     /// # Errors
     /// What is missing or wrong, and the command that would help.
-    pub async fn open(home: &Path, key_file: &Path, manifest: &str) -> Result<Self> {
+    pub async fn open(place: Place<'_>, key_file: &Path, manifest: &str) -> Result<Self> {
         let contract = Arc::new(contract::contract().clone());
         let manifest = Manifest::parse(manifest, &contract.names()).context("worker.toml")?;
         let key = ProducerKey::read(key_file)?;
-        let path = home.join("main.db");
-        let store = SqliteStore::open(Db::open_sqlite(&path).await?, Arc::new(SystemClock)).await?;
-        let options = SqliteConnectOptions::new().filename(&path);
-        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS);
-        let pool = pool.connect_with(options).await?;
-        sqlx::query(TABLE).execute(&pool).await?;
+        let store = open_store(&place).await?;
+        let orders = Orders::open(&place).await?;
         let producer = Producer::new(ProducerParts {
-            store: Arc::new(store),
+            store,
             manifest: Arc::new(manifest),
             contract,
             key: Arc::new(key.proof),
@@ -100,30 +101,22 @@ impl Api {
             configuration: Arc::default(),
             on_rejection: None,
         });
-        Ok(Self { pool, producer })
+        Ok(Self { orders, producer })
     }
+}
 
-    /// Notes an order and asks for its roll-up, both in one transaction.
-    async fn order(&self, order: &Order) -> Result<Accepted, Refusal> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let payload = RollUpUsage { month: Some(order.month) };
-        // However many customers order at once, the month is rolled up once.
-        let unique = Some(Unique { scope: Scope::Payload, period: None });
-        let options =
-            TaskOptions { unique, labels: vec!["statement".to_owned()], ..TaskOptions::default() };
-        let mut tx = Tx::sqlite(&mut transaction);
-        let stored = self.producer.enqueue_in(&mut tx, &payload, options).await?;
-        let task_id = stored.task_id();
-        sqlx::query("INSERT INTO statement_order (request_id, account_id, month, task_id) VALUES ($1, $2, $3, $4)")
-            .bind(&order.request_id)
-            .bind(order.account_id.to_string())
-            .bind(order.month.to_string())
-            .bind(task_id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        stored.wake();
-        Ok(Accepted { task_id })
+async fn open_store(place: &Place<'_>) -> Result<Arc<dyn TaskStore>> {
+    match place {
+        Place::Folder(home) => {
+            let db = Db::open_sqlite(&home.join("main.db")).await?;
+            Ok(Arc::new(SqliteStore::open(db, Arc::new(SystemClock)).await?))
+        }
+        Place::Server(url) => {
+            let db = Db::open_postgres(&PostgresSettings::new((*url).clone())).await?;
+            // Everyone on one server goes by its clock.
+            let clock = ServerClock::start(db.clone()).await?;
+            Ok(Arc::new(PostgresStore::open(db, clock).await?))
+        }
     }
 }
 
@@ -144,5 +137,5 @@ async fn order_statement(
     order: Result<Json<Order>, JsonRejection>,
 ) -> Result<Accepted, Refusal> {
     let Json(order) = order?;
-    api.order(&order).await
+    api.orders.note(&api.producer, &order).await
 }

@@ -1,5 +1,6 @@
 //! Files and requests that `logs/process_log` must refuse, retry or survive.
 
+use database::EngineKind;
 use edge_logs::sample::FileKind;
 use job::JobError;
 use proptest::prelude::*;
@@ -32,9 +33,8 @@ async fn ledger_error(harness: &Harness) -> Option<String> {
     harness.db.first(query).await.unwrap().map(|row| row.get(0).unwrap())
 }
 
-#[tokio::test]
-async fn gzip_cut_off_anywhere_is_retried_and_then_read() {
-    let harness = Harness::new().await;
+async fn gzip_cut_off_anywhere_is_retried_and_then_read(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES).await;
     let log = sample(FileKind::CloudFrontHls, 1, 200);
     let body = gzip(&log.text);
@@ -52,9 +52,8 @@ async fn gzip_cut_off_anywhere_is_retried_and_then_read() {
     assert_eq!(ledger_error(&harness).await, None);
 }
 
-#[tokio::test]
-async fn damaged_gzip_is_for_a_person() {
-    let harness = Harness::new().await;
+async fn damaged_gzip_is_for_a_person(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     let body = gzip(&sample(FileKind::CloudFrontHls, 1, 200).text);
     let mut wrong_sum = body.clone();
     let at = wrong_sum.len() - 5;
@@ -68,9 +67,8 @@ async fn damaged_gzip_is_for_a_person() {
     }
 }
 
-#[tokio::test]
-async fn files_beyond_either_limit_are_refused() {
-    let harness = Harness::with(|folder| {
+async fn files_beyond_either_limit_are_refused(engine: EngineKind) {
+    let harness = Harness::with(engine, |folder| {
         format!(
             "[domains.logs.log_sources]\n\
              cdn = {{ format = \"cloudfront\", location = '{}/cdn' }}\n\
@@ -103,9 +101,8 @@ async fn files_beyond_either_limit_are_refused() {
     assert_eq!(done.result["inflatedBytes"], 100_000);
 }
 
-#[tokio::test]
-async fn requests_that_cannot_be_met_leave_no_row() {
-    let harness = Harness::new().await;
+async fn requests_that_cannot_be_met_leave_no_row(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.put("fml", "adn_1.log.gz", b"");
     for (source, key, told) in [
         ("cnd", "a.gz", "there is no log source `cnd`; did you mean `cdn`?"),
@@ -123,45 +120,59 @@ async fn requests_that_cannot_be_met_leave_no_row() {
     }
 }
 
-#[tokio::test]
-async fn a_file_without_header_says_what_is_missing() {
-    let harness = Harness::new().await;
+async fn a_file_without_header_says_what_is_missing(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.put("cdn", "a.log", b"2026-10-31\t23:59:58\t5\t/a-1793491198000.ts\n");
     let (is_retried, error) = refusal(&harness, "cdn", "a.log").await;
     assert!(!is_retried);
     assert!(error.contains("`a.log` cannot be read: line 1 comes before a `#Fields:`"), "{error}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_bytes_complete_or_fail_and_never_panic(
-        bytes in proptest::collection::vec(any::<u8>(), 0..2_000),
-        shape in 0..4_u8,
-        source in prop_oneof![Just(("cdn", "a.gz")), Just(("fml", "fms_1")), Just(("fml", "wpc_1"))],
-    ) {
-        let header: &[u8] = b"#Fields: date time sc-bytes cs-uri-stem\n";
-        let body = match shape {
-            0 => bytes,
-            1 => [header, &bytes].concat(),
-            2 => gzip(&[header, &bytes].concat()),
-            _ => [&[0x1f, 0x8b], bytes.as_slice()].concat(),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let harness = Harness::new().await;
-            let (source, key) = source;
-            harness.put(source, key, &body);
-            match harness.attempt_json(JOB, &file(source, key), Cut::Never).await.unwrap() {
-                Ok(outcome) => drop(harness.settle(outcome).await.unwrap()),
-                Err(JobError::Cancelled) => panic!("nobody cancelled it"),
-                Err(error) => assert!(!error.chain().is_empty()),
-            }
-            assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, 0);
-        });
-    }
+/// Takes any bytes for a file: they complete it or fail, and meter nothing.
+fn check_any(engine: EngineKind, bytes: Vec<u8>, shape: u8, (source, key): (&str, &str)) {
+    let header: &[u8] = b"#Fields: date time sc-bytes cs-uri-stem\n";
+    let body = match shape {
+        0 => bytes,
+        1 => [header, &bytes].concat(),
+        2 => gzip(&[header, &bytes].concat()),
+        _ => [&[0x1f, 0x8b], bytes.as_slice()].concat(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let harness = Harness::new(engine).await;
+        harness.put(source, key, &body);
+        match harness.attempt_json(JOB, &file(source, key), Cut::Never).await.unwrap() {
+            Ok(outcome) => drop(harness.settle(outcome).await.unwrap()),
+            Err(JobError::Cancelled) => panic!("nobody cancelled it"),
+            Err(error) => assert!(!error.chain().is_empty()),
+        }
+        assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, 0);
+    });
 }
+
+macro_rules! any_bytes_complete_or_fail_and_never_panic {
+    ($name:ident, $engine:expr, $cases:literal) => {
+        proptest! {
+            #![proptest_config(ProptestConfig {
+                cases: $cases, failure_persistence: None, ..ProptestConfig::default()
+            })]
+
+            #[test]
+            fn $name(
+                bytes in proptest::collection::vec(any::<u8>(), 0..2_000),
+                shape in 0..4_u8,
+                place in prop_oneof![
+                    Just(("cdn", "a.gz")), Just(("fml", "fms_1")), Just(("fml", "wpc_1"))
+                ],
+            ) {
+                check_any($engine, bytes, shape, place);
+            }
+        }
+    };
+}
+
+any_bytes_complete_or_fail_and_never_panic!(any_bytes_on_sqlite, EngineKind::Sqlite, 24);
+any_bytes_complete_or_fail_and_never_panic!(any_bytes_on_postgres, EngineKind::Postgres, 6);
 
 /// A CloudFront file that says so many bytes, once per number, of the stream `alpha`.
 fn saying(bytes: &[u64]) -> Vec<u8> {
@@ -170,9 +181,8 @@ fn saying(bytes: &[u64]) -> Vec<u8> {
     format!("#Fields: date time sc-bytes cs-uri-stem\n{lines}").into_bytes()
 }
 
-#[tokio::test]
-async fn a_line_that_no_request_can_cause_spoils_nothing() {
-    let harness = Harness::new().await;
+async fn a_line_that_no_request_can_cause_spoils_nothing(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES[..1]).await;
     let most = i64::MAX.cast_unsigned();
     for (key, bytes) in [("a.log", &[most, 5][..]), ("b.log", &[most]), ("c.log", &[7])] {
@@ -185,9 +195,8 @@ async fn a_line_that_no_request_can_cause_spoils_nothing() {
     assert_eq!(harness.billed_bytes().await, 12);
 }
 
-#[tokio::test]
-async fn a_file_that_a_month_has_no_room_for_is_noted_as_failed() {
-    let harness = Harness::new().await;
+async fn a_file_that_a_month_has_no_room_for_is_noted_as_failed(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES[..1]).await;
     harness.put("cdn", "a.log", &saying(&[5]));
     harness.run_json(JOB, &file("cdn", "a.log")).await.unwrap();
@@ -207,3 +216,13 @@ async fn a_file_that_a_month_has_no_room_for_is_noted_as_failed() {
     assert_eq!(harness.number("SELECT count(*) FROM usage_hour").await, before);
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 0);
 }
+
+testkit::on_each_engine!(
+    gzip_cut_off_anywhere_is_retried_and_then_read,
+    damaged_gzip_is_for_a_person,
+    files_beyond_either_limit_are_refused,
+    requests_that_cannot_be_met_leave_no_row,
+    a_file_without_header_says_what_is_missing,
+    a_line_that_no_request_can_cause_spoils_nothing,
+    a_file_that_a_month_has_no_room_for_is_noted_as_failed,
+);

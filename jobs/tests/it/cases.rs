@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use database::EngineKind;
 use serde_json::{Value, json};
 
 use crate::harness::Harness;
@@ -10,10 +11,10 @@ use crate::logs::gzip;
 const CASES: &str = include_str!("../../../shared/edge_logs/tests/cases/logs.json");
 const JOB: &str = "logs/process_log";
 
-async fn harness(config: &Value) -> Harness {
+async fn harness(engine: EngineKind, config: &Value) -> Harness {
     let reserved = &config["reservedInstances"];
     let threshold = &config["wpcCountedAboveBytes"];
-    Harness::with(|folder| {
+    Harness::with(engine, |folder| {
         format!(
             "[domains.logs.log_sources]\n\
              cdn = {{ format = \"cloudfront\", location = '{0}/cdn' }}\n\
@@ -31,13 +32,12 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-#[tokio::test]
-async fn every_case_passes_from_file_to_usage() {
+async fn every_case_passes_from_file_to_usage(engine: EngineKind) {
     let cases: Value = serde_json::from_str(CASES).unwrap();
     let list = cases["cases"].as_array().unwrap();
     assert!(list.len() >= 23);
     for case in list {
-        check(&harness(&cases["config"]).await, case).await;
+        check(&harness(engine, &cases["config"]).await, case).await;
     }
 }
 
@@ -112,7 +112,7 @@ async fn check_ledger(harness: &Harness, case: &Value) {
 
 async fn check_totals(harness: &Harness, case: &Value) {
     let id = text(&case["id"]);
-    let sql = "SELECT s.name, sum(u.bytes) FROM usage_hour u JOIN stream s ON s.id = u.stream_id
+    let sql = "SELECT s.name, CAST(sum(u.bytes) AS BIGINT) FROM usage_hour u JOIN stream s ON s.id = u.stream_id
                  GROUP BY s.name";
     let rows = harness.db.all(database::Query::new(sql)).await.unwrap();
     let totals: BTreeMap<String, i64> =
@@ -122,3 +122,5 @@ async fn check_totals(harness: &Harness, case: &Value) {
     assert_eq!(harness.billed_bytes().await, expected.values().sum::<i64>(), "{id}: billed");
     assert_eq!(totals, expected, "{id}: totals");
 }
+
+testkit::on_each_engine!(every_case_passes_from_file_to_usage,);

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use contract::logs::ProcessLog;
+use database::EngineKind;
 use edge_logs::sample::FileKind;
 use serde_json::{Value, json};
 use testkit::{Asking, Cut};
@@ -20,9 +21,8 @@ fn of(source: &str) -> Value {
     json!({ "logSource": source })
 }
 
-#[tokio::test]
-async fn all_four_kinds_of_logs_become_usage_of_accounts() {
-    let harness = Harness::with(|folder| {
+async fn all_four_kinds_of_logs_become_usage_of_accounts(engine: EngineKind) {
+    let harness = Harness::with(engine, |folder| {
         format!(
             "[domains.logs.log_sources]\n\
              cdn = {{ format = \"cloudfront\", location = '{0}/cdn' }}\n\
@@ -57,9 +57,8 @@ async fn all_four_kinds_of_logs_become_usage_of_accounts() {
     assert_eq!(harness.run_all_json(JOB, &json!({})).await.unwrap()["logs/process_log"], 1);
 }
 
-#[tokio::test]
-async fn asks_for_each_source_and_for_each_file_once_at_a_time() {
-    let harness = Harness::new().await;
+async fn asks_for_each_source_and_for_each_file_once_at_a_time(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     let done = harness.run_json(JOB, &json!({})).await.unwrap();
     assert_eq!(done.result, json!({ "logSources": ["cdn", "fml"] }));
     let payloads: Vec<Value> = done.follow_ups.iter().map(payload_of).collect();
@@ -81,9 +80,8 @@ async fn asks_for_each_source_and_for_each_file_once_at_a_time() {
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 2);
 }
 
-#[tokio::test]
-async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours() {
-    let harness = Harness::new().await;
+async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.put("cdn", "a.gz", b"nobody can read this");
     let allowed = "[sources.main_worker]\njobs = [\"logs/process_log\"]";
     let asking = Asking::new(contract::contract(), "main_worker", allowed).await;
@@ -104,9 +102,8 @@ async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours() {
     assert_eq!(hours_with_a_dead_letter, [0, 6, 12, 18]);
 }
 
-#[tokio::test]
-async fn a_long_listing_goes_on_in_a_follow_up() {
-    let harness = Harness::new().await;
+async fn a_long_listing_goes_on_in_a_follow_up(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     for number in 0..2_300 {
         harness.put("cdn", &format!("{number:05}.gz"), b"");
     }
@@ -127,9 +124,8 @@ async fn a_long_listing_goes_on_in_a_follow_up() {
     assert_eq!(harness.number(open).await, 0);
 }
 
-#[tokio::test]
-async fn a_copied_file_is_found_however_old_it_says_it_is() {
-    let harness = Harness::new().await;
+async fn a_copied_file_is_found_however_old_it_says_it_is(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     harness.put("cdn", "new.gz", b"");
     harness.run_json(JOB, &of("cdn")).await.unwrap();
     harness.put("cdn", "old.gz", b"");
@@ -142,16 +138,17 @@ async fn a_copied_file_is_found_however_old_it_says_it_is() {
     assert_eq!(keys, ["new.gz", "old.gz"]);
 }
 
-#[tokio::test]
-async fn an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbed_one_leaves() {
+async fn an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbed_one_leaves(
+    engine: EngineKind,
+) {
     let undisturbed = {
-        let harness = Harness::new().await;
+        let harness = Harness::new(engine).await;
         harness.put("cdn", "a.gz", b"x");
         pin_times(&harness);
         harness.run_json(JOB, &of("cdn")).await.unwrap();
         harness.state().await
     };
-    let harness = Harness::new().await;
+    let harness = Harness::new(engine).await;
     harness.put("cdn", "a.gz", b"x");
     pin_times(&harness);
     let before = harness.state().await;
@@ -169,9 +166,8 @@ fn pin_times(harness: &Harness) {
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
 }
 
-#[tokio::test]
-async fn a_source_that_is_not_there_fails_alone() {
-    let harness = Harness::new().await;
+async fn a_source_that_is_not_there_fails_alone(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     std::fs::remove_dir(harness.path("cdn", "")).unwrap();
     harness.put("fml", "fms_1.gz", b"");
     let done = harness.run_json(JOB, &json!({})).await.unwrap();
@@ -187,9 +183,8 @@ async fn a_source_that_is_not_there_fails_alone() {
     assert_eq!(error, "there is no log source `fmll`; did you mean `fml`?");
 }
 
-#[tokio::test]
-async fn what_cannot_be_an_object_is_told_by_name() {
-    let harness = Harness::new().await;
+async fn what_cannot_be_an_object_is_told_by_name(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     let heard = Heard::from_now();
     harness.put("cdn", "a.gz", b"");
     harness.run_json(JOB, &of("cdn")).await.unwrap();
@@ -213,3 +208,14 @@ async fn what_cannot_be_an_object_is_told_by_name() {
     assert!(line.contains("count=23") && line.contains("f06.gz"), "{line}");
     assert!(!line.contains("f07.gz"), "{line}");
 }
+
+testkit::on_each_engine!(
+    all_four_kinds_of_logs_become_usage_of_accounts,
+    asks_for_each_source_and_for_each_file_once_at_a_time,
+    a_file_that_failed_for_good_is_asked_for_again_after_six_hours,
+    a_long_listing_goes_on_in_a_follow_up,
+    a_copied_file_is_found_however_old_it_says_it_is,
+    an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbed_one_leaves,
+    a_source_that_is_not_there_fails_alone,
+    what_cannot_be_an_object_is_told_by_name,
+);

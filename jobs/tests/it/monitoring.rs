@@ -1,5 +1,6 @@
 //! The jobs that look after the worker itself.
 
+use database::EngineKind;
 use envelope::{RawJson, Stamp};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -9,15 +10,18 @@ use values::{Span, TaskId};
 
 use crate::harness::{Harness, now};
 
-#[tokio::test]
-async fn reports_what_it_sees_and_returns_the_echo() {
-    let harness = Harness::new().await;
+async fn reports_what_it_sees_and_returns_the_echo(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     let before = harness.state().await;
     let job = "monitoring/report_environment";
     let echo = json!({ "any": [1, null, "ü"] });
     let done = harness.run_json(job, &json!({ "echo": echo })).await.unwrap();
+    let name = match engine {
+        EngineKind::Sqlite => "SQLite 3.",
+        EngineKind::Postgres => "PostgreSQL 1",
+    };
     let engine = done.result["database"]["engine"].as_str().unwrap().to_owned();
-    assert!(engine.starts_with("SQLite 3."), "{engine}");
+    assert!(engine.starts_with(name), "{engine}");
     let expected = json!({
         "worker": "MainWorker", "version": "0.0.0", "release": "", "host": "",
         "settings": { "PORT": "8080" },
@@ -39,7 +43,7 @@ async fn reports_what_it_sees_and_returns_the_echo() {
 
 #[tokio::test]
 async fn reports_a_database_that_is_gone() {
-    let harness = Harness::new().await;
+    let harness = Harness::new(EngineKind::Sqlite).await;
     std::fs::remove_file(harness.path("", "main.db")).unwrap();
     let done = harness.run_json("monitoring/report_environment", &json!({})).await.unwrap();
     let database = &done.result["database"];
@@ -47,9 +51,8 @@ async fn reports_a_database_that_is_gone() {
     assert!(database["error"].as_str().unwrap().contains("deleted or replaced"), "{database}");
 }
 
-#[tokio::test]
-async fn prunes_finished_tasks_beyond_retention_and_nothing_else() {
-    let harness = Harness::with(|_| {
+async fn prunes_finished_tasks_beyond_retention_and_nothing_else(engine: EngineKind) {
+    let harness = Harness::with(engine, |_| {
         "[worker]\nretention_completed = \"1d\"\nretention_discarded = \"2d\"\n".to_owned()
     })
     .await;
@@ -91,6 +94,7 @@ async fn enqueue(harness: &Harness, count: usize) -> Vec<TaskId> {
         unique_for: None,
         parent: None,
         tick: None,
+        max_waiting: None,
     };
     let stored = harness.tasks.enqueue((0..count).map(task).collect()).await.unwrap();
     stored.into_iter().map(|task| task.task_id).collect()
@@ -103,7 +107,7 @@ async fn end(harness: &Harness, count: usize, state: TaskState, days_ago: u32) {
     let ended = ids.into_iter().map(|id| async move {
         match state {
             TaskState::Discarded => harness.tasks.discard(id, "a test".to_owned()).await.unwrap(),
-            _ => assert_eq!(harness.tasks.cancel(id).await.unwrap(), TaskState::Available),
+            _ => assert_ne!(harness.tasks.cancel(id).await.unwrap(), TaskState::Cancelled),
         }
     });
     join_all(ended).await;
@@ -114,3 +118,8 @@ async fn listed(harness: &Harness) -> usize {
     let filter = TaskFilter { limit: 1_000, ..TaskFilter::default() };
     harness.tasks.search(filter).await.unwrap().len()
 }
+
+testkit::on_each_engine!(
+    reports_what_it_sees_and_returns_the_echo,
+    prunes_finished_tasks_beyond_retention_and_nothing_else,
+);

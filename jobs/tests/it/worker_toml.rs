@@ -1,5 +1,6 @@
 //! The worker.toml that is shipped fits the jobs.
 
+use database::EngineKind;
 use manifest::Manifest;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ const SHIPPED: &str = include_str!("../../../worker.toml");
 
 #[tokio::test]
 async fn every_job_has_a_row_with_settings_that_it_takes() {
-    let harness = Harness::with(|_| SHIPPED.to_owned()).await;
+    let harness = Harness::with(EngineKind::Sqlite, |_| SHIPPED.to_owned()).await;
     let done = harness.run_json("logs/discover_logs", &json!({})).await.unwrap();
     assert_eq!(done.result, json!({ "logSources": [] }));
 }
@@ -26,7 +27,7 @@ fn every_follow_up_may_be_asked_for() {
 /// A harness with these settings of `logs/process_log`.
 async fn with_settings(settings: &str) -> Harness {
     let row = format!("[jobs.\"logs/process_log\"]\nsettings = {{ {settings} }}\n");
-    Harness::with(|_| row).await
+    Harness::with(EngineKind::Sqlite, |_| row).await
 }
 
 #[tokio::test]

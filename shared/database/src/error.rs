@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sqlx::postgres::PgDatabaseError;
+
 /// Result code families of SQLite (the low byte of an extended code).
 mod code {
     pub(super) const BUSY: i32 = 5;
@@ -18,9 +20,26 @@ mod code {
 /// Why the database could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Another writer held the database for longer than the busy time-out.
-    #[error("the database is busy: another process holds its write lock")]
+    /// Others held what was needed for too long, or a deadlock between them and us was broken.
+    #[error("the database is busy: another process holds a lock that this needs")]
     Busy,
+    /// The server takes no more connections.
+    #[error(
+        "the database server has no connection left; raise its max_connections, or let fewer \
+         programs connect"
+    )]
+    TooManyConnections,
+    /// The server knows neither the database nor the user, or refuses the password.
+    #[error("the database server lets nobody in with this URL: {message}")]
+    Denied {
+        /// The server's message; names user and database, no password.
+        message: String,
+    },
+    /// The URL is none.
+    #[error(
+        "DATABASE_URL is not a PostgreSQL URL; write postgres://user:password@host:5432/database"
+    )]
+    Url,
     /// No room left on the device.
     #[error("the disk that holds the database is full; free space, the worker goes on by itself")]
     Full,
@@ -84,8 +103,14 @@ impl DbError {
     /// Whether the same call may succeed later with nothing changed but time.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy | Self::Full | Self::Unreachable(_) | Self::Closed => true,
+            Self::Busy
+            | Self::TooManyConnections
+            | Self::Full
+            | Self::Unreachable(_)
+            | Self::Closed => true,
             Self::ReadOnly
+            | Self::Denied { message: _ }
+            | Self::Url
             | Self::Moved { path: _ }
             | Self::NotADatabase
             | Self::Constraint { message: _ }
@@ -96,6 +121,12 @@ impl DbError {
         }
     }
 
+    /// The error for a server that has not answered in time.
+    pub fn no_answer() -> Self {
+        let silence = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        Self::Unreachable(sqlx::Error::Io(silence))
+    }
+
     pub(crate) fn moved(path: &Path) -> Self {
         Self::Moved { path: path.to_owned() }
     }
@@ -103,24 +134,52 @@ impl DbError {
 
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
-        let family = match &error {
-            sqlx::Error::PoolTimedOut => return Self::Busy,
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return Self::Closed,
-            sqlx::Error::Io(_) => return Self::Unreachable(error),
-            sqlx::Error::Database(inner) => {
-                inner.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff)
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
+            // What is half read of a broken connection is no answer either.
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Self::Unreachable(error)
             }
-            _ => None,
-        };
-        match family {
-            Some(code::BUSY | code::LOCKED) => Self::Busy,
-            Some(code::FULL) => Self::Full,
-            Some(code::READONLY) => Self::ReadOnly,
-            Some(code::CORRUPT | code::NOTADB) => Self::NotADatabase,
-            Some(code::IOERR | code::CANTOPEN) => Self::Unreachable(error),
-            Some(code::CONSTRAINT) => Self::Constraint { message: error.to_string() },
+            sqlx::Error::Database(inner) => {
+                let code = inner.code().unwrap_or_default().into_owned();
+                let is_postgres = inner.try_downcast_ref::<PgDatabaseError>().is_some();
+                if is_postgres { of_postgres(&code, error) } else { of_sqlite(&code, error) }
+            }
             _ => Self::Other(error),
         }
+    }
+}
+
+fn of_sqlite(code: &str, error: sqlx::Error) -> DbError {
+    match code.parse::<i32>().ok().map(|code| code & 0xff) {
+        Some(code::BUSY | code::LOCKED) => DbError::Busy,
+        Some(code::FULL) => DbError::Full,
+        Some(code::READONLY) => DbError::ReadOnly,
+        Some(code::CORRUPT | code::NOTADB) => DbError::NotADatabase,
+        Some(code::IOERR | code::CANTOPEN) => DbError::Unreachable(error),
+        Some(code::CONSTRAINT) => DbError::Constraint { message: error.to_string() },
+        _ => DbError::Other(error),
+    }
+}
+
+/// Source: PostgreSQL documentation, appendix A, error codes.
+fn of_postgres(code: &str, error: sqlx::Error) -> DbError {
+    match code {
+        // Serialization failure, deadlock, lock not available, statement cancelled.
+        "40001" | "40P01" | "55P03" | "57014" => DbError::Busy,
+        "53300" => DbError::TooManyConnections,
+        "53100" => DbError::Full,
+        "28000" | "28P01" | "3D000" => DbError::Denied { message: error.to_string() },
+        // A standby, or a server that was switched to read-only: the primary is elsewhere or soon here.
+        // Or it ended a transaction that had stood still for too long.
+        "25006" | "25P03" => DbError::Unreachable(error),
+        _ => match code.get(..2) {
+            Some("23") => DbError::Constraint { message: error.to_string() },
+            // Connection exceptions, operator intervention, system errors, resources.
+            Some("08" | "57" | "58" | "53") => DbError::Unreachable(error),
+            _ => DbError::Other(error),
+        },
     }
 }
 

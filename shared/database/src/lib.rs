@@ -2,11 +2,16 @@
 //!
 //! Models keep one SQL text per query; `$1`, `$2` ... are its arguments on every engine. SQLite is
 //! the embedded default: one file in WAL mode, one writer connection per process, a few readers.
+//! PostgreSQL is reached through a pool of connections, directly or through a pooler in transaction
+//! mode.
 //! **Invariant:** no driver type appears in a signature except where a caller hands over a
-//! connection of its own ([`Tx::sqlite`]).
+//! connection of its own ([`Tx::sqlite`], [`Tx::postgres`]).
 
 mod error;
+mod listener;
 mod migration;
+mod pooler;
+mod postgres;
 mod query;
 mod sqlite;
 mod value;
@@ -14,11 +19,15 @@ mod value;
 use std::path::Path;
 
 pub use error::DbError;
-pub use migration::{Migration, SchemaRange, SchemaStatus};
+pub use listener::Listener;
+pub use migration::{Migration, PostgresSql, SchemaRange, SchemaStatus};
+pub use postgres::PostgresSettings;
+use postgres::{PostgresDb, PostgresTransaction};
 pub use query::{Query, value_rows};
 use sqlite::{SqliteDb, SqliteTransaction};
-pub use sqlx::SqliteConnection;
+pub use sqlx::{PgConnection, SqliteConnection};
 pub use value::{Column, Row, Value};
+use values::Timestamp;
 
 /// A boxed future of this crate's results, as final write steps return it.
 pub type DbFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, DbError>>;
@@ -42,6 +51,16 @@ pub struct Db {
 #[derive(Debug, Clone)]
 enum Engine {
     Sqlite(SqliteDb),
+    Postgres(PostgresDb),
+}
+
+/// Which engine a database or a transaction is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The embedded default.
+    Sqlite,
+    /// A server.
+    Postgres,
 }
 
 impl Db {
@@ -62,6 +81,73 @@ impl Db {
         Ok(Self { engine: Engine::Sqlite(SqliteDb::open(path, false).await?) })
     }
 
+    /// Connects to PostgreSQL, 15 or later, and finds out whether a pooler stands in between.
+    ///
+    /// # Errors
+    /// [`DbError::Url`], [`DbError::Denied`], [`DbError::Unreachable`] and the like.
+    pub async fn open_postgres(settings: &PostgresSettings) -> Result<Self, DbError> {
+        Ok(Self { engine: Engine::Postgres(PostgresDb::open(settings).await?) })
+    }
+
+    /// Which engine it is.
+    pub fn kind(&self) -> EngineKind {
+        match &self.engine {
+            Engine::Sqlite(_) => EngineKind::Sqlite,
+            Engine::Postgres(_) => EngineKind::Postgres,
+        }
+    }
+
+    /// Whether sessions of the server are shared with others, so that none keeps anything.
+    pub fn is_pooled(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Postgres(db) => db.is_pooled(),
+        }
+    }
+
+    /// Opens a connection of its own that hears what is told by [`Db::notify`]; `None` on an engine
+    /// or through a pooler that tells nobody, where callers poll.
+    ///
+    /// # Errors
+    /// As for any connection.
+    pub async fn listen(&self, channel: &str) -> Result<Option<Listener>, DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(db) => match db.listening() {
+                Some(options) => Listener::connect(options, channel).await.map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Whether [`Db::listen`] gives a listener.
+    pub fn can_listen(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Postgres(db) => db.listening().is_some(),
+        }
+    }
+
+    /// Tells every listener of a channel, in a transaction of its own that nothing waits for.
+    ///
+    /// The server takes one lock for all notifications of all databases until the commit, so
+    /// callers bound how often they do this.
+    pub async fn notify(&self, channel: &str) -> Result<(), DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(db) => db.notify(channel).await,
+        }
+    }
+
+    /// The server's clock; `None` on SQLite, whose clock is this machine's.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, DbError> {
+        if self.kind() == EngineKind::Sqlite {
+            return Ok(None);
+        }
+        let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        self.first(Query::new(now)).await?.map_or(Ok(None), |row| row.get(0).map(Some))
+    }
+
     /// Begins a transaction that writes; waits for its turn among the writers.
     pub async fn begin(&self) -> Result<Transaction, DbError> {
         self.begin_with(Durability::Full).await
@@ -73,13 +159,28 @@ impl Db {
             Engine::Sqlite(db) => {
                 Ok(Transaction { engine: Begun::Sqlite(db.begin(durability).await?) })
             }
+            Engine::Postgres(db) => {
+                Ok(Transaction { engine: Begun::Postgres(db.begin(durability, false).await?) })
+            }
         }
     }
 
-    /// Reads all rows of a query, on a connection that cannot write.
+    /// Begins a transaction like [`Db::begin_with`] whose statements go by index, and by plans made
+    /// once, whatever the statistics of the tables say.
+    pub async fn begin_steady(&self, durability: Durability) -> Result<Transaction, DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.begin_with(durability).await,
+            Engine::Postgres(db) => {
+                Ok(Transaction { engine: Begun::Postgres(db.begin(durability, true).await?) })
+            }
+        }
+    }
+
+    /// Reads all rows of a query; on SQLite by a connection that cannot write.
     pub async fn all(&self, query: Query) -> Result<Vec<Row>, DbError> {
         match &self.engine {
             Engine::Sqlite(db) => db.all(query).await,
+            Engine::Postgres(db) => db.all(query).await,
         }
     }
 
@@ -100,6 +201,7 @@ impl Db {
     pub async fn check(&self) -> Result<(), DbError> {
         match &self.engine {
             Engine::Sqlite(db) => db.check().await,
+            Engine::Postgres(_) => self.all(Query::new("SELECT 1")).await.map(|_| ()),
         }
     }
 
@@ -109,6 +211,7 @@ impl Db {
     pub async fn change_counter(&self) -> Result<i64, DbError> {
         match &self.engine {
             Engine::Sqlite(db) => db.change_counter().await,
+            Engine::Postgres(db) => Ok(db.change_counter()),
         }
     }
 
@@ -119,6 +222,12 @@ impl Db {
                 let row = self.first(Query::new("SELECT sqlite_version()")).await?;
                 Ok(format!("SQLite {}", row.map_or(Ok(String::new()), |row| row.get::<String>(0))?))
             }
+            Engine::Postgres(_) => {
+                let row =
+                    self.first(Query::new("SELECT current_setting('server_version')")).await?;
+                let version = row.map_or(Ok(String::new()), |row| row.get::<String>(0))?;
+                Ok(format!("PostgreSQL {version}"))
+            }
         }
     }
 
@@ -126,6 +235,7 @@ impl Db {
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(db) => db.close().await,
+            Engine::Postgres(db) => db.close().await,
         }
     }
 }
@@ -139,6 +249,7 @@ pub struct Transaction {
 #[derive(Debug)]
 enum Begun {
     Sqlite(SqliteTransaction),
+    Postgres(PostgresTransaction),
 }
 
 impl Transaction {
@@ -146,6 +257,10 @@ impl Transaction {
     pub fn tx(&mut self) -> Tx<'_> {
         match &mut self.engine {
             Begun::Sqlite(transaction) => Tx::Sqlite(transaction.connection()),
+            Begun::Postgres(transaction) => {
+                let keep = transaction.keeps_statements();
+                Tx::Postgres(transaction.connection(), keep)
+            }
         }
     }
 
@@ -153,6 +268,7 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), DbError> {
         match self.engine {
             Begun::Sqlite(transaction) => transaction.commit().await,
+            Begun::Postgres(transaction) => transaction.commit().await,
         }
     }
 
@@ -160,6 +276,7 @@ impl Transaction {
     pub async fn rollback(self) -> Result<(), DbError> {
         match self.engine {
             Begun::Sqlite(transaction) => transaction.rollback().await,
+            Begun::Postgres(transaction) => transaction.rollback().await,
         }
     }
 }
@@ -169,6 +286,8 @@ impl Transaction {
 pub enum Tx<'c> {
     /// On SQLite.
     Sqlite(&'c mut SqliteConnection),
+    /// On PostgreSQL, and whether statements stay prepared on this connection.
+    Postgres(&'c mut PgConnection, bool),
 }
 
 impl<'c> Tx<'c> {
@@ -177,10 +296,27 @@ impl<'c> Tx<'c> {
         Self::Sqlite(connection)
     }
 
+    /// Takes a connection on which the caller has begun a transaction of any isolation level.
+    ///
+    /// Statements stay prepared on it if `keep_statements` says so, which a pooler in transaction
+    /// mode does not allow.
+    pub fn postgres(connection: &'c mut PgConnection, keep_statements: bool) -> Self {
+        Self::Postgres(connection, keep_statements)
+    }
+
+    /// Which engine it runs on.
+    pub fn kind(&self) -> EngineKind {
+        match self {
+            Self::Sqlite(_) => EngineKind::Sqlite,
+            Self::Postgres(..) => EngineKind::Postgres,
+        }
+    }
+
     /// Runs a statement; returns the number of rows it changed.
     pub async fn execute(&mut self, query: Query) -> Result<u64, DbError> {
         match self {
             Self::Sqlite(connection) => sqlite::execute(connection, query).await,
+            Self::Postgres(connection, keep) => postgres::execute(connection, *keep, query).await,
         }
     }
 
@@ -188,12 +324,26 @@ impl<'c> Tx<'c> {
     pub async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(connection) => sqlite::all(connection, query).await,
+            Self::Postgres(connection, keep) => postgres::all(connection, *keep, query).await,
         }
     }
 
     /// Reads the first row of a query, if there is one.
     pub async fn first(&mut self, query: Query) -> Result<Option<Row>, DbError> {
         Ok(self.all(query).await?.into_iter().next())
+    }
+
+    /// Waits until no other transaction holds the lock of this name, and holds it until this one
+    /// ends. On SQLite there is nobody to wait for: whoever writes is alone.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] if it is held for too long.
+    pub async fn lock(&mut self, name: &'static str) -> Result<(), DbError> {
+        if self.kind() == EngineKind::Postgres {
+            let query = Query::new("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+            self.execute(query.bind(name)).await?;
+        }
+        Ok(())
     }
 
     /// Runs `write` so that its failure undoes only what it did, not the whole transaction.

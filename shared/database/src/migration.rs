@@ -2,7 +2,11 @@
 
 use values::Timestamp;
 
-use crate::{Db, DbError, Query};
+use crate::{Db, DbError, EngineKind, Query};
+
+/// Finds a row if the table of migrations is there with all its columns.
+const WORKS_FROM_COLUMN: &str =
+    "SELECT 1 FROM pragma_table_info('mw_migration') WHERE name = 'works_from'";
 
 /// One step of a part of the schema; never changed once released.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +15,46 @@ pub struct Migration {
     pub version: i64,
     /// What it does, in a few words.
     pub name: &'static str,
+    /// The oldest version whose programs still work with the database after this step. On
+    /// PostgreSQL that is the version before, so that workers live through a migration.
+    pub works_from: i64,
     /// Its statements on SQLite, one each.
     pub sqlite: &'static [&'static str],
+    /// Its statements on PostgreSQL.
+    pub postgres: PostgresSql,
+}
+
+/// What a step does on PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub enum PostgresSql {
+    /// The statements of SQLite, with its types in PostgreSQL's words and without its table options.
+    Translated,
+    /// Statements of its own, one each.
+    Own(&'static [&'static str]),
+}
+
+impl PostgresSql {
+    fn statements(self, sqlite: &'static [&'static str]) -> Vec<Query> {
+        match self {
+            Self::Translated => sqlite.iter().map(|sql| Query::built(translated(sql))).collect(),
+            Self::Own(statements) => statements.iter().map(|sql| Query::new(sql)).collect(),
+        }
+    }
+}
+
+/// Writes the types of PostgreSQL for those of SQLite and leaves its table options out.
+///
+/// Text is compared byte by byte, as SQLite does it, whatever the database's language.
+fn translated(sql: &str) -> String {
+    let is_table = sql.starts_with("CREATE TABLE");
+    let end = sql.rfind(')').filter(|_| is_table).map_or(sql.len(), |at| at + 1);
+    let words = [
+        (" BLOB", " BYTEA"),
+        (" INTEGER", " BIGINT"),
+        (" REAL", " DOUBLE PRECISION"),
+        (" TEXT", " TEXT COLLATE \"C\""),
+    ];
+    words.iter().fold(sql[..end].to_owned(), |sql, (from, to)| sql.replace(from, to))
 }
 
 /// A part of the schema: its migrations and the versions this program can work with.
@@ -36,34 +78,69 @@ pub struct SchemaStatus {
 }
 
 impl SchemaRange {
-    fn newest(&self) -> i64 {
-        self.migrations.last().map_or(0, |migration| migration.version)
-    }
-
     /// Reads the version in the database.
     ///
     /// # Errors
-    /// [`DbError::Schema`] if it is newer than this program understands.
+    /// [`DbError::Schema`] if it is newer than this program can work with.
     pub async fn status(&self, db: &Db) -> Result<SchemaStatus, DbError> {
-        let table = Query::new("SELECT 1 FROM sqlite_schema WHERE name = 'mw_migration'");
-        let found = if db.first(table).await?.is_some() {
-            let query = Query::new(
-                "SELECT coalesce(max(version), 0) FROM mw_migration WHERE component = $1",
-            );
-            db.first(query.bind(self.component)).await?.map_or(Ok(0), |row| row.get(0))?
-        } else {
-            0
+        let table = match db.kind() {
+            EngineKind::Sqlite => WORKS_FROM_COLUMN,
+            EngineKind::Postgres => "SELECT 1 WHERE to_regclass('mw_migration') IS NOT NULL",
         };
-        if found > self.newest() {
-            return Err(DbError::Schema {
-                component: self.component,
-                found,
-                from: self.oldest,
-                to: self.newest(),
-                hint: "use the release that migrated this database, or a newer one",
-            });
+        let (mut found, mut works_from) = (0, 0);
+        if db.first(Query::new(table)).await?.is_some() {
+            let query = Query::new(
+                "SELECT coalesce(max(version), 0), coalesce(max(works_from), 0)
+                   FROM mw_migration WHERE component = $1",
+            );
+            if let Some(row) = db.first(query.bind(self.component)).await? {
+                (found, works_from) = (row.get(0)?, row.get(1)?);
+            }
+        }
+        if found > self.newest() && works_from > self.newest() {
+            let hint = "use the release that migrated this database, or a newer one";
+            return Err(self.unfit(found, hint));
         }
         Ok(SchemaStatus { found, newest: self.newest() })
+    }
+
+    /// Lists the steps beyond a version, each with its statements for an engine.
+    pub fn steps_after(
+        &self,
+        version: i64,
+        kind: EngineKind,
+    ) -> Vec<(&'static Migration, Vec<String>)> {
+        let steps = self.migrations.iter().filter(|step| step.version > version);
+        let text = |query: Query| query.sql.into_owned();
+        let statements = |step: &Migration| match kind {
+            EngineKind::Sqlite => step.sqlite.iter().map(|&sql| sql.to_owned()).collect(),
+            EngineKind::Postgres => {
+                step.postgres.statements(step.sqlite).into_iter().map(text).collect()
+            }
+        };
+        steps.map(|step| (step, statements(step))).collect()
+    }
+
+    /// The newest version this program knows.
+    pub fn newest(&self) -> i64 {
+        self.migrations.last().map_or(0, |migration| migration.version)
+    }
+
+    /// Makes sure that this program can work with the database as it is.
+    ///
+    /// # Errors
+    /// [`DbError::Schema`] if it is too old or too new, saying what to do.
+    pub async fn require(&self, db: &Db) -> Result<SchemaStatus, DbError> {
+        let status = self.status(db).await?;
+        if status.found < self.oldest {
+            return Err(self.unfit(status.found, "run `main-worker migrate` once"));
+        }
+        Ok(status)
+    }
+
+    fn unfit(&self, found: i64, hint: &'static str) -> DbError {
+        let (component, from, to) = (self.component, self.oldest, self.newest());
+        DbError::Schema { component, found, from, to, hint }
     }
 
     /// Brings the database to the newest version; does nothing if it is there already.
@@ -71,7 +148,7 @@ impl SchemaRange {
     /// Several processes may call it at once: each step runs in a transaction that looks again.
     pub async fn migrate(&self, db: &Db, now: Timestamp) -> Result<SchemaStatus, DbError> {
         let status = self.status(db).await?;
-        if status.found == status.newest {
+        if status.found >= status.newest {
             return Ok(status);
         }
         for migration in self.migrations {
@@ -83,22 +160,39 @@ impl SchemaRange {
     async fn apply(&self, db: &Db, migration: &Migration, now: Timestamp) -> Result<(), DbError> {
         let mut transaction = db.begin().await?;
         let mut tx = transaction.tx();
+        if tx.kind() == EngineKind::Postgres {
+            // One at a time, and never long in the way of those who work.
+            tx.execute(Query::new("SELECT pg_advisory_xact_lock(hashtext('mw_migration'))"))
+                .await?;
+            tx.execute(Query::new("SET LOCAL lock_timeout = '2s'")).await?;
+        }
         tx.execute(Query::new(
             "CREATE TABLE IF NOT EXISTS mw_migration (
                component TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL,
-               applied_at BIGINT NOT NULL, PRIMARY KEY (component, version))",
+               applied_at BIGINT NOT NULL, works_from BIGINT NOT NULL,
+               PRIMARY KEY (component, version))",
         ))
         .await?;
+        let is_sqlite = tx.kind() == EngineKind::Sqlite;
+        if is_sqlite && tx.first(Query::new(WORKS_FROM_COLUMN)).await?.is_none() {
+            // Files from before the column.
+            let add = "ALTER TABLE mw_migration ADD COLUMN works_from BIGINT NOT NULL DEFAULT 1";
+            tx.execute(Query::new(add)).await?;
+        }
         let query = Query::new("SELECT 1 FROM mw_migration WHERE component = $1 AND version = $2");
         if tx.first(query.bind(self.component).bind(migration.version)).await?.is_some() {
             return transaction.commit().await;
         }
-        for statement in migration.sqlite {
-            tx.execute(Query::new(statement)).await?;
+        let statements = match tx.kind() {
+            EngineKind::Sqlite => migration.sqlite.iter().map(|sql| Query::new(sql)).collect(),
+            EngineKind::Postgres => migration.postgres.statements(migration.sqlite),
+        };
+        for statement in statements {
+            tx.execute(statement).await?;
         }
-        let query = Query::new("INSERT INTO mw_migration VALUES ($1, $2, $3, $4)");
-        let query = query.bind(self.component).bind(migration.version);
-        tx.execute(query.bind(migration.name).bind(now)).await?;
+        let query = Query::new("INSERT INTO mw_migration VALUES ($1, $2, $3, $4, $5)");
+        let query = query.bind(self.component).bind(migration.version).bind(migration.name);
+        tx.execute(query.bind(now).bind(migration.works_from)).await?;
         tracing::info!(
             component = self.component,
             version = migration.version,
@@ -120,9 +214,17 @@ mod tests {
             Migration {
                 version: 1,
                 name: "first",
+                works_from: 1,
                 sqlite: &["CREATE TABLE thing (id BIGINT PRIMARY KEY)"],
+                postgres: PostgresSql::Translated,
             },
-            Migration { version: 2, name: "second", sqlite: &["ALTER TABLE thing ADD name TEXT"] },
+            Migration {
+                version: 2,
+                name: "second",
+                works_from: 2,
+                sqlite: &["ALTER TABLE thing ADD name TEXT"],
+                postgres: PostgresSql::Own(&["ALTER TABLE thing ADD name TEXT"]),
+            },
         ],
         oldest: 1,
     };
@@ -138,6 +240,17 @@ mod tests {
 
     fn insert(id: i64) -> Query {
         Query::new("INSERT INTO thing (id) VALUES ($1)").bind(id)
+    }
+
+    #[test]
+    fn translates_tables_and_leaves_the_rest() {
+        let table = "CREATE TABLE a (id BLOB PRIMARY KEY, n INTEGER, t TEXT NOT NULL, r REAL)
+          STRICT, WITHOUT ROWID";
+        let expected = "CREATE TABLE a (id BYTEA PRIMARY KEY, n BIGINT, \
+                        t TEXT COLLATE \"C\" NOT NULL, r DOUBLE PRECISION)";
+        assert_eq!(translated(table), expected);
+        let index = "CREATE INDEX i ON a (n) WHERE n > (1) AND id IS NOT NULL";
+        assert_eq!(translated(index), index);
     }
 
     #[tokio::test]

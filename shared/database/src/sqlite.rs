@@ -241,8 +241,20 @@ fn bind(query: Query) -> (std::borrow::Cow<'static, str>, SqliteArguments) {
             Value::Real(value) => arguments.add(value),
             Value::Text(value) => arguments.add(value),
             Value::Bytes(value) => arguments.add(value),
+            Value::Ints(list) => arguments.add(json(&list)),
+            Value::Texts(list) => arguments.add(json(&list)),
+            Value::Blobs(list) => {
+                let list: Vec<Option<String>> =
+                    list.into_iter().map(|bytes| bytes.map(|bytes| values::hex(&bytes))).collect();
+                arguments.add(json(&list))
+            }
         };
         added.expect("numbers, text and bytes always encode");
     }
     (query.sql, arguments)
+}
+
+/// A list as `json_each` reads it.
+fn json<T: serde::Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).expect("numbers and text are JSON")
 }

@@ -19,6 +19,12 @@ pub enum Value {
     Text(Option<String>),
     /// Bytes.
     Bytes(Option<Vec<u8>>),
+    /// A list of whole numbers: an array on PostgreSQL, a JSON text on SQLite.
+    Ints(Vec<Option<i64>>),
+    /// A list of texts: an array on PostgreSQL, a JSON text on SQLite.
+    Texts(Vec<Option<String>>),
+    /// A list of bytes: an array on PostgreSQL, a JSON text of hexadecimal digits on SQLite.
+    Blobs(Vec<Option<Vec<u8>>>),
 }
 
 /// A row of a result.
@@ -26,6 +32,8 @@ pub enum Value {
 pub enum Row {
     /// From SQLite.
     Sqlite(sqlx::sqlite::SqliteRow),
+    /// From PostgreSQL.
+    Postgres(sqlx::postgres::PgRow),
 }
 
 impl Row {
@@ -45,7 +53,7 @@ pub trait Column: Sized {
 }
 
 macro_rules! native {
-    ($($rust:ty => $variant:ident as $stored:ty, $expected:literal;)*) => {$(
+    ($($rust:ty => $variant:ident, $narrow:ty, $expected:literal;)*) => {$(
         impl Column for $rust {
             fn read(row: &Row, column: usize) -> Result<Self, DbError> {
                 Option::<Self>::read(row, column)?
@@ -58,6 +66,13 @@ macro_rules! native {
                 match row {
                     Row::Sqlite(row) => row
                         .try_get::<Self, _>(column)
+                        .map_err(|_| DbError::Column { column, expected: $expected }),
+                    Row::Postgres(row) => row
+                        .try_get::<Self, _>(column)
+                        .or_else(|_| {
+                            row.try_get::<Option<$narrow>, _>(column)
+                                .map(|value| value.map(Into::into))
+                        })
                         .map_err(|_| DbError::Column { column, expected: $expected }),
                 }
             }
@@ -77,11 +92,34 @@ macro_rules! native {
     )*};
 }
 
+// The third is a narrower type that PostgreSQL may answer with.
 native! {
-    i64 => Int as i64, "a whole number";
-    f64 => Real as f64, "a number";
-    String => Text as String, "text";
-    Vec<u8> => Bytes as Vec<u8>, "bytes";
+    i64 => Int, i32, "a whole number";
+    f64 => Real, f32, "a number";
+    String => Text, String, "text";
+    Vec<u8> => Bytes, Vec<u8>, "bytes";
+}
+
+macro_rules! lists {
+    ($($rust:ty => $variant:ident;)*) => {$(
+        impl From<Vec<$rust>> for Value {
+            fn from(list: Vec<$rust>) -> Self {
+                Self::$variant(list.into_iter().map(Some).collect())
+            }
+        }
+
+        impl From<Vec<Option<$rust>>> for Value {
+            fn from(list: Vec<Option<$rust>>) -> Self {
+                Self::$variant(list)
+            }
+        }
+    )*};
+}
+
+lists! {
+    i64 => Ints;
+    String => Texts;
+    Vec<u8> => Blobs;
 }
 
 /// Types stored as one of the native ones.

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use database::{Db, DbError, Migration, Query, SchemaRange};
+use database::{Db, DbError, Migration, PostgresSql, Query, SchemaRange};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use values::{Clock, TaskId};
@@ -24,6 +24,8 @@ pub const EFFECTS: SchemaRange = SchemaRange {
     migrations: &[Migration {
         version: 1,
         name: "effects",
+        works_from: 1,
+        postgres: PostgresSql::Translated,
         sqlite: &["CREATE TABLE effect (
            key TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, task BLOB NOT NULL,
            calls BIGINT NOT NULL, result TEXT, error TEXT, created_at BIGINT NOT NULL,
@@ -119,31 +121,28 @@ impl Effects {
     }
 
     /// Makes the intent durable, or finds what an earlier attempt left.
+    ///
+    /// Of two attempts at the same time one is first; the other finds it doing the call.
     async fn begin(&self, key: &str) -> Result<Found, DbError> {
         let now = self.clock.now();
         let mut transaction = self.db.begin().await?;
         let mut tx = transaction.tx();
-        let query = Query::new("SELECT state, result FROM effect WHERE key = $1").bind(key);
-        let found = match tx.first(query).await? {
-            None => {
-                let query = Query::new(
-                    "INSERT INTO effect (key, state, task, calls, created_at, updated_at)
-                     VALUES ($1, 'doing', $2, 1, $3, $3)",
-                );
-                tx.execute(query.bind(key).bind(self.task).bind(now)).await?;
-                Found::New
+        let query = Query::new(
+            "INSERT INTO effect (key, state, task, calls, created_at, updated_at)
+               VALUES ($1, 'doing', $2, 1, $3, $3)
+             ON CONFLICT (key) DO UPDATE
+               SET state = 'doing', calls = effect.calls + 1, updated_at = excluded.updated_at
+               WHERE effect.state = 'intent'",
+        );
+        let begun = tx.execute(query.bind(key).bind(self.task).bind(now)).await? == 1;
+        let found = if begun {
+            Found::New
+        } else {
+            let query = Query::new("SELECT result FROM effect WHERE key = $1 AND state = 'done'");
+            match tx.first(query.bind(key)).await? {
+                Some(row) => Found::Done(row.get::<Option<String>>(0)?.unwrap_or_default()),
+                None => Found::Unfinished,
             }
-            Some(row) => match row.get::<String>(0)?.as_str() {
-                "done" => Found::Done(row.get::<Option<String>>(1)?.unwrap_or_default()),
-                "intent" => {
-                    let query = Query::new(
-                        "UPDATE effect SET state = 'doing', calls = calls + 1, updated_at = $2 WHERE key = $1",
-                    );
-                    tx.execute(query.bind(key).bind(now)).await?;
-                    Found::New
-                }
-                _ => Found::Unfinished,
-            },
         };
         transaction.commit().await?;
         Ok(found)
@@ -193,89 +192,4 @@ fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, JobError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use values::{FixedClock, Timestamp};
-
-    use super::*;
-
-    struct Outside {
-        calls: AtomicU32,
-        happened: AtomicU32,
-    }
-
-    async fn ledger(folder: &tempfile::TempDir) -> Effects {
-        let db = Db::open_sqlite(&folder.path().join("main.db")).await.unwrap();
-        let clock = Arc::new(FixedClock(Timestamp::from_seconds(1)));
-        EFFECTS.migrate(&db, clock.now()).await.unwrap();
-        Effects::new(db, clock, TaskId::new(Timestamp::EPOCH, [0; 10]))
-    }
-
-    /// Runs an effect whose call goes wrong in a given way.
-    async fn run(
-        effects: &Effects,
-        outside: &Outside,
-        happens: bool,
-        fails: Option<JobError>,
-    ) -> Result<u32, JobError> {
-        let call = |_| async {
-            outside.calls.fetch_add(1, Ordering::SeqCst);
-            if happens {
-                outside.happened.fetch_add(1, Ordering::SeqCst);
-            }
-            fails.map_or(Ok(7), Err)
-        };
-        let reconcile =
-            |_| async { Ok((outside.happened.load(Ordering::SeqCst) > 0).then_some(7)) };
-        effects.once("charge acct_1 2026-10 1", call, reconcile).await
-    }
-
-    #[tokio::test]
-    async fn happens_once_wherever_the_call_is_cut_off() {
-        for (happens, expected_calls) in [(true, 1), (false, 2)] {
-            let folder = tempfile::tempdir().unwrap();
-            let effects = ledger(&folder).await;
-            let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
-            let lost = Some(JobError::retryable("the line went dead"));
-            run(&effects, &outside, happens, lost).await.unwrap_err();
-            let state = effects.state("charge acct_1 2026-10 1").await.unwrap();
-            assert_eq!(state.as_deref(), Some("unknown"));
-            for _ in 0..3 {
-                assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
-            }
-            assert_eq!(outside.happened.load(Ordering::SeqCst), 1, "happens: {happens}");
-            assert_eq!(outside.calls.load(Ordering::SeqCst), expected_calls);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_that_never_returned_is_reconciled() {
-        let folder = tempfile::tempdir().unwrap();
-        let effects = ledger(&folder).await;
-        let key = "mail out_1";
-        let hung = effects.once::<u32, _, _, _, _>(
-            key,
-            |_| std::future::pending(),
-            |_| async { Ok(None) },
-        );
-        tokio::time::timeout(std::time::Duration::from_millis(200), hung).await.unwrap_err();
-        assert_eq!(effects.state(key).await.unwrap().as_deref(), Some("doing"));
-        let found: u32 = effects
-            .once(key, |_| async { panic!("the call is not repeated") }, |_| async { Ok(Some(9)) })
-            .await
-            .unwrap();
-        assert_eq!(found, 9);
-    }
-
-    #[tokio::test]
-    async fn a_definite_refusal_may_be_tried_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let effects = ledger(&folder).await;
-        let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
-        let refused = Some(JobError::permanent("card declined"));
-        run(&effects, &outside, false, refused).await.unwrap_err();
-        assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
-        assert_eq!(outside.calls.load(Ordering::SeqCst), 2);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde_json::Value;
+use values::Rate;
 
 use crate::{JobRow, Manifest, PublicKeyRow, Schedule, SourceRules, WorkerSettings};
 
@@ -76,7 +77,7 @@ impl Facts {
     }
 
     fn source(&mut self, at: &str, rules: &SourceRules) {
-        let SourceRules { jobs, keys } = rules;
+        let SourceRules { jobs, keys, max_concurrency, rate_limit, max_waiting } = rules;
         self.0.push(at.to_owned());
         for pattern in jobs {
             self.add(at, "jobs", pattern);
@@ -89,6 +90,19 @@ impl Facts {
                 self.add(&at, "expires_at", expires_at);
             }
         }
+        self.limits(at, *max_concurrency, *rate_limit);
+        if let Some(most) = max_waiting {
+            self.add(at, "max_waiting", most);
+        }
+    }
+
+    fn limits(&mut self, at: &str, max_concurrency: Option<u32>, rate_limit: Option<Rate>) {
+        if let Some(most) = max_concurrency {
+            self.add(at, "max_concurrency", most);
+        }
+        if let Some(rate) = rate_limit {
+            self.add(at, "rate_limit", rate);
+        }
     }
 
     fn job(&mut self, at: &str, row: &JobRow) {
@@ -96,6 +110,7 @@ impl Facts {
             timeout,
             max_attempts,
             max_concurrency,
+            rate_limit,
             priority,
             backoff_base,
             backoff_max,
@@ -103,9 +118,7 @@ impl Facts {
         } = row;
         self.add(at, "timeout", timeout);
         self.add(at, "max_attempts", max_attempts);
-        if let Some(most) = max_concurrency {
-            self.add(at, "max_concurrency", most);
-        }
+        self.limits(at, *max_concurrency, *rate_limit);
         self.add(at, "priority", priority);
         self.add(at, "backoff_base", backoff_base);
         self.add(at, "backoff_max", backoff_max);

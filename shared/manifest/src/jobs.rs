@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use values::{JobName, Span};
+use values::{JobName, Rate, Span};
 
 use crate::json;
 use crate::read::{Reader, cut};
@@ -22,6 +22,8 @@ pub struct JobRow {
     pub max_attempts: u32,
     /// The most attempts of this job that run at a time, over all workers.
     pub max_concurrency: Option<u32>,
+    /// The most attempts of this job that start in a window, over all workers.
+    pub rate_limit: Option<Rate>,
     /// 0, 1 or 2; the highest goes first.
     pub priority: u8,
     /// The upper end of the first retry's delay; it doubles with each attempt.
@@ -38,6 +40,7 @@ impl Default for JobRow {
             timeout: Span::from_minutes(10),
             max_attempts: 5,
             max_concurrency: None,
+            rate_limit: None,
             priority: 0,
             backoff_base: Span::from_seconds(10),
             backoff_max: Span::from_hours(1),
@@ -112,7 +115,8 @@ fn read_row(reader: &mut Reader, section: &mut Section<'_>) -> JobRow {
         max_attempts: section
             .number(reader, "max_attempts", 1..=1_000)
             .unwrap_or(default.max_attempts),
-        max_concurrency: section.number(reader, "max_concurrency", 1..=100_000),
+        max_concurrency: section.max_concurrency(reader),
+        rate_limit: section.rate(reader, "rate_limit"),
         priority: section.number(reader, "priority", 0..=2).unwrap_or(default.priority),
         backoff_base: section
             .span(reader, "backoff_base", MILLISECOND..=FOUR_WEEKS)

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use toml::de::{DeTable, DeValue};
-use values::Span;
+use values::{Rate, Span};
 
 use crate::read::{Item, Reader, cut};
 
@@ -117,6 +117,21 @@ impl<'t> Section<'t> {
                 .filter(|span| range.contains(span))
                 .ok_or_else(|| format!("is \"{}\"", cut(text)))
         })
+    }
+
+    /// Reads a rate, such as `"100/1m"`.
+    pub(crate) fn rate(&mut self, reader: &mut Reader, key: &'static str) -> Option<Rate> {
+        let right =
+            "tasks per time in quotes, such as \"100/1m\": 1 to 1000000 tasks, per 1s to 1d";
+        self.read(reader, key, right, |value| {
+            let text = text(value)?;
+            text.parse().map_err(|_| format!("is \"{}\"", cut(text)))
+        })
+    }
+
+    /// Reads the most tasks that may run at a time.
+    pub(crate) fn max_concurrency(&mut self, reader: &mut Reader) -> Option<u32> {
+        self.number(reader, "max_concurrency", 1..=100_000)
     }
 
     /// Reports a key that must be there, unless a syntax error may have swallowed it.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use toml::de::DeValue;
-use values::{JobName, JobPattern, Source, Timestamp};
+use values::{JobName, JobPattern, Rate, Source, Timestamp};
 
 use crate::read::{Item, Reader, cut};
 use crate::section::{Section, kind, list, text};
@@ -29,6 +29,12 @@ pub struct SourceRules {
     pub jobs: Vec<JobPattern>,
     /// The public keys whose signatures are good; several at a time, so that keys rotate.
     pub keys: Vec<PublicKeyRow>,
+    /// The most tasks of this source that run at a time, over all workers and jobs.
+    pub max_concurrency: Option<u32>,
+    /// The most attempts of its tasks that start in a window, over all workers and jobs.
+    pub rate_limit: Option<Rate>,
+    /// The most of its tasks that wait or run; further ones are refused when they are enqueued.
+    pub max_waiting: Option<u64>,
 }
 
 impl SourceRules {
@@ -89,13 +95,19 @@ pub(crate) fn read(reader: &mut Reader, root: &mut Section<'_>, known: &[&str]) 
         let jobs_item = section.item("jobs");
         let line = jobs_item.map_or(section.offset(), |jobs| jobs.span().start);
         let (jobs, sound) = read_allow_list(reader, &mut section, known);
-        let keys = read_keys(reader, &mut section);
+        let rules = SourceRules {
+            jobs,
+            keys: read_keys(reader, &mut section),
+            max_concurrency: section.max_concurrency(reader),
+            rate_limit: section.rate(reader, "rate_limit"),
+            max_waiting: section.number(reader, "max_waiting", 1..=1_000_000_000),
+        };
         section.close(reader);
         if !sound {
             sources.doubtful.insert(source.clone());
         }
         sources.lines.insert(source.clone(), reader.line(line));
-        sources.rules.insert(source, SourceRules { jobs, keys });
+        sources.rules.insert(source, rules);
     }
     sources
 }

@@ -88,6 +88,9 @@ fn reads_every_key() {
 
         [sources.partner]
         jobs = ["usage/roll_up_usage", "logs/*"]
+        max_concurrency = 50
+        rate_limit = "1000/60s"
+        max_waiting = 100_000
         keys = [
             { id = "a", public_key = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" },
             { id = "b_2", public_key = "ed25519:__________________________________________8", expires_at = 2027-01-01T00:00:00+01:00 },
@@ -102,6 +105,7 @@ fn reads_every_key() {
         timeout = "250ms"
         max_attempts = 1
         max_concurrency = 3
+        rate_limit = "5/1s"
         priority = 2
         backoff_base = "1s"
         backoff_max = "1s"
@@ -142,6 +146,9 @@ fn reads_every_key() {
     assert_eq!(rules.keys[1].public_key, [255; 32]);
     let expires_at = rules.keys[1].expires_at.map(|at| at.to_string());
     assert_eq!(expires_at.as_deref(), Some("2026-12-31T23:00:00Z"));
+    let rate = rules.rate_limit.map(|rate| rate.to_string());
+    assert_eq!((rules.max_concurrency, rate.as_deref()), (Some(50), Some("1000/1m")));
+    assert_eq!(rules.max_waiting, Some(100_000));
     assert!(rules.allows(&job("logs/discover_logs")));
     assert!(!rules.allows(&job("monitoring/prune_history")));
     let settings = json!({
@@ -154,6 +161,7 @@ fn reads_every_key() {
             timeout: Span::from_millis(250),
             max_attempts: 1,
             max_concurrency: Some(3),
+            rate_limit: Some("5/1s".parse().unwrap()),
             priority: 2,
             backoff_base: Span::from_seconds(1),
             backoff_max: Span::from_seconds(1),
@@ -231,13 +239,20 @@ fn the_canonical_text_depends_on_facts_only() {
         # a comment
         [sources.api]
         jobs = ["usage/*", "logs/*"]
+        max_concurrency = 50
+        max_waiting = 700
+        rate_limit = "9/60s"
         [jobs."usage/roll_up_usage"]
+        rate_limit = "7/1s"
         settings = { b = 1, a = { d = 1, c = 2 } }
         timeout = "1h"
     "#;
     let same = r#"
         worker = { concurrency = 8 }
-        jobs."usage/roll_up_usage" = { timeout = "60m", settings.a = { c = 2, d = 1 }, settings.b = 1, max_attempts = 5 }
+        jobs."usage/roll_up_usage" = { timeout = "60m", settings.a = { c = 2, d = 1 }, settings.b = 1, max_attempts = 5, rate_limit = "7/1000ms" }
+        sources.api.rate_limit = "9/1m"
+        sources.api.max_concurrency = 50
+        sources.api.max_waiting = 7_00
         sources.api.jobs = ["logs/*", "usage/*", "logs/*"]
     "#;
     assert_eq!(canonical(text), canonical(same));
@@ -247,6 +262,10 @@ fn the_canonical_text_depends_on_facts_only() {
         ("b = 1", "b = 2"),
         ("d = 1", "d = \"1\""),
         ("1h", "61m"),
+        ("= 50", "= 51"),
+        ("= 700", "= 701"),
+        ("9/60s", "9/61s"),
+        ("7/1s", "8/1s"),
         ("sources.api", "sources.other"),
     ] {
         assert_ne!(canonical(text), canonical(&text.replace(from, to)), "{from} to {to}");

@@ -62,7 +62,8 @@ pub async fn upsert_many(tx: &mut Tx<'_>, accounts: &[Account]) -> Result<(), Db
       unthrottleable = excluded.unthrottleable, throttled_at = excluded.throttled_at,
       throttled_reason = excluded.throttled_reason, created_at = excluded.created_at,
       updated_at = excluded.updated_at, deleted_at = excluded.deleted_at";
-    batch::insert(tx, into, conflict, accounts, |account| {
+    let accounts = batch::last_of_each(accounts, |account| account.id);
+    batch::insert(tx, into, conflict, &accounts, |account| {
         [
             account.id.into(),
             account.name.as_str().into(),

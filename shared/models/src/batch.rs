@@ -1,5 +1,7 @@
 //! Many rows in few statements, whose texts repeat so that they stay prepared.
 
+use std::collections::BTreeMap;
+
 use database::{DbError, Query, Row, Tx, Value, value_rows};
 
 use crate::Reader;
@@ -18,6 +20,15 @@ fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
         items = rest;
         Some(part)
     })
+}
+
+/// Orders rows by their key; of those with the same key the last stays.
+///
+/// One statement must not change a row twice, and two that change the same rows in the same order
+/// wait for each other instead of for ever.
+pub(crate) fn last_of_each<T, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
+    let last: BTreeMap<K, &T> = items.iter().map(|item| (key(item), item)).collect();
+    last.into_values().collect()
 }
 
 /// Inserts all items: `into` up to `VALUES`, then rows, then `conflict`. Returns rows changed.
@@ -107,6 +118,12 @@ mod tests {
             assert_eq!(cut.concat(), items);
             assert!(cut.iter().all(|part| SIZES.contains(&part.len())));
         }
+    }
+
+    #[test]
+    fn the_last_of_each_key_stays_in_the_order_of_the_keys() {
+        let items = [(2, 'a'), (1, 'b'), (2, 'c')];
+        assert_eq!(last_of_each(&items, |(key, _)| *key), [&(1, 'b'), &(2, 'c')]);
     }
 
     #[test]

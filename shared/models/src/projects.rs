@@ -34,7 +34,8 @@ pub async fn upsert_many(tx: &mut Tx<'_>, projects: &[Project]) -> Result<(), Db
     let conflict = "ON CONFLICT (id) DO UPDATE SET name = excluded.name,
       created_at = excluded.created_at, updated_at = excluded.updated_at,
       deleted_at = excluded.deleted_at";
-    batch::insert(tx, into, conflict, projects, |project| {
+    let projects = batch::last_of_each(projects, |project| project.id);
+    batch::insert(tx, into, conflict, &projects, |project| {
         [
             project.id.into(),
             project.account_id.into(),

@@ -7,6 +7,7 @@ use values::{AccountId, Month, StreamId, Timestamp};
 
 use crate::batch;
 use crate::reader::{wide, wide_sum};
+use crate::usage::lock;
 use crate::usage::report::by_kind;
 
 /// What one roll-up did.
@@ -41,6 +42,8 @@ pub async fn roll_up(
     limit: u32,
     now: Timestamp,
 ) -> Result<RolledUp, DbError> {
+    // Files that complete meanwhile wait, and leave a mark of their own behind this transaction.
+    lock(tx).await?;
     let (first, last) = month.map_or((i64::MIN, i64::MAX), |m| (m.index(), m.index()));
     let mut done =
         RolledUp { account_months: 0, unassigned: 0, refused: BTreeSet::new(), after, more: false };
@@ -99,7 +102,6 @@ async fn sum(
     month: Month,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    // The marks go first: usage that arrives after this statement leaves a mark of its own.
     let query = Query::new(
         "DELETE FROM usage_dirty WHERE month = $2 AND stream_id IN (
            SELECT s.id FROM project p JOIN stream s ON s.project_id = p.id

@@ -1,6 +1,6 @@
 //! The tables of the domain.
 
-use database::{Migration, SchemaRange};
+use database::{Migration, PostgresSql, SchemaRange};
 
 /// The migrations of this crate's tables.
 ///
@@ -12,6 +12,8 @@ pub const SCHEMA: SchemaRange = SchemaRange {
     migrations: &[Migration {
         version: 1,
         name: "accounts, projects, streams, log ledger, usage",
+        works_from: 1,
+        postgres: PostgresSql::Translated,
         sqlite: &[
             ACCOUNT,
             PROJECT,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use database::{DbError, Query, Row, Tx};
 use values::{ProjectId, StreamId, Timestamp};
 
-use crate::{Reader, batch};
+use crate::{Reader, batch, usage};
 
 /// The instance that streams are on unless they say otherwise.
 pub const DEFAULT_INSTANCE: &str = "cines";
@@ -59,7 +59,8 @@ pub async fn upsert_many(tx: &mut Tx<'_>, streams: &[Stream]) -> Result<(), DbEr
       instance_name = excluded.instance_name, record = excluded.record,
       assigned_at = excluded.assigned_at, created_at = excluded.created_at,
       updated_at = excluded.updated_at, deleted_at = excluded.deleted_at";
-    batch::insert(tx, into, conflict, streams, |stream| {
+    let streams = batch::last_of_each(streams, |stream| stream.id);
+    batch::insert(tx, into, conflict, &streams, |stream| {
         [
             stream.id.into(),
             stream.project_id.into(),
@@ -98,14 +99,18 @@ pub async fn assign(
 ///
 /// Where the stream stays in the pool after all, the roll-up finds no account and drops the mark.
 async fn mark_pooled_dirty(tx: &mut Tx<'_>, ids: &[StreamId]) -> Result<(), DbError> {
-    let sql = (
-        "INSERT INTO usage_dirty (month, stream_id) SELECT DISTINCT u.month, u.stream_id
-           FROM stream s JOIN usage_stream_month u ON u.stream_id = s.id
-           WHERE s.project_id IS NULL AND s.id IN",
-        "ON CONFLICT (month, stream_id) DO UPDATE SET month = excluded.month",
-    );
-    batch::execute_in(tx, sql, &[], ids, |id| *id).await?;
-    Ok(())
+    let sql = ("SELECT id FROM stream WHERE project_id IS NULL AND id IN", "");
+    let rows = batch::select_in(&mut &mut *tx, sql, &[], ids, |id| *id).await?;
+    let pooled: Vec<StreamId> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
+    if pooled.is_empty() {
+        return Ok(());
+    }
+    // No file is completed and no roll-up drops a mark until the stream is seen with its project.
+    usage::lock(tx).await?;
+    let sql = ("SELECT month, stream_id FROM usage_stream_month WHERE stream_id IN", "");
+    let rows = batch::select_in(&mut &mut *tx, sql, &[], &pooled, |id| *id).await?;
+    let read = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?)));
+    usage::file::mark(tx, &read.collect::<Result<_, DbError>>()?).await
 }
 
 /// Finds streams by their names, deleted ones too; names of no stream are left out.

@@ -3,6 +3,7 @@
 pub(crate) mod file;
 pub(crate) mod report;
 
+use database::{DbError, Tx};
 use values::{AccountId, Month, StreamId, Timestamp, UsageKind};
 
 pub use file::{Replaced, check};
@@ -56,4 +57,12 @@ pub struct AccountMonth {
     pub bandwidth: Bandwidth,
     /// When a roll-up last changed it.
     pub updated_at: Timestamp,
+}
+
+/// Makes whoever changes month sums, or what they are summed by, wait for each other.
+///
+/// The settlement of a group of tasks changes sums of many files in one transaction, so no order of
+/// single rows would keep two of them from a deadlock. On SQLite all writers are one anyway.
+pub(crate) async fn lock(tx: &mut Tx<'_>) -> Result<(), DbError> {
+    tx.lock("models: usage").await
 }

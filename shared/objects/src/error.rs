@@ -97,9 +97,12 @@ impl ObjectError {
     /// Tells whether the same request may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Truncated { .. } | Self::Unreachable { .. } | Self::Io { .. } => true,
+            // A folder is often a disk that is not mounted yet.
+            Self::NoPlace { .. }
+            | Self::Truncated { .. }
+            | Self::Unreachable { .. }
+            | Self::Io { .. } => true,
             Self::NotFound { .. }
-            | Self::NoPlace { .. }
             | Self::Denied { .. }
             | Self::TooLarge { .. }
             | Self::BadKey { .. }

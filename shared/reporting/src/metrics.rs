@@ -1,5 +1,6 @@
 //! Counts and measurements, written as the text Prometheus scrapes.
 
+mod conservation;
 mod labels;
 mod queue;
 mod text;
@@ -13,9 +14,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use values::{JobName, Source};
+use values::{JobName, Source, Timestamp};
 
-use labels::{BuildLabels, CodeLabels, JobLabels, OperationLabels, ScheduleLabels, TaskLabels};
+use labels::{
+    BuildLabels, CodeLabels, JobLabels, NoLabels, OperationLabels, ScheduleLabels, SourceLabels,
+    TaskLabels,
+};
 pub use queue::QueueDepth;
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -81,6 +85,7 @@ pub struct Metrics {
     source_names: Vec<Arc<str>>,
     schedules: HashMap<String, Counter>,
     queue: Arc<queue::Snapshot>,
+    conservation: Arc<conservation::Comparison>,
 }
 
 type Histograms = Family<JobLabels, Histogram, fn() -> Histogram>;
@@ -93,8 +98,11 @@ struct Families {
     wait: Histograms,
     running: Family<JobLabels, Gauge>,
     rejections: Family<CodeLabels, Counter>,
+    over_quota: Family<SourceLabels, Counter>,
     store_errors: Family<OperationLabels, Counter>,
     ticks: Family<ScheduleLabels, Counter>,
+    tick_failures: Family<ScheduleLabels, Counter>,
+    schedules_success: Family<NoLabels, Gauge>,
 }
 
 /// The series of one job, each made when it is first used, so that idle jobs have none.
@@ -126,8 +134,10 @@ impl Metrics {
         let families = Families::register(&mut registry, version);
         let MetricNames { jobs, sources, schedules } = names;
         let known: Vec<Arc<str>> = jobs.iter().map(|job| job.as_str().into()).collect();
-        let queue = Arc::new(queue::Snapshot::new(known));
+        let queue = Arc::new(queue::Snapshot::new(known.clone()));
         registry.register_collector(Box::new(Arc::clone(&queue)));
+        let conservation = Arc::new(conservation::Comparison::new(known));
+        registry.register_collector(Box::new(Arc::clone(&conservation)));
         let mut source_names: Vec<Arc<str>> =
             sources.iter().map(|source| source.as_str().into()).collect();
         source_names.push(UNKNOWN_NAME.into());
@@ -147,6 +157,7 @@ impl Metrics {
             registry,
             families,
             queue,
+            conservation,
         })
     }
 
@@ -199,6 +210,13 @@ impl Metrics {
         self.families.rejections.get_or_create(&CodeLabels { code }).inc();
     }
 
+    /// Counts a request for more tasks than `max_waiting` of its source leaves room for.
+    pub fn over_quota(&self, source: &Source) {
+        let place = self.sources.get(source).copied().unwrap_or(self.source_names.len() - 1);
+        let source = Arc::clone(&self.source_names[place]);
+        self.families.over_quota.get_or_create(&SourceLabels { source }).inc();
+    }
+
     /// Counts a failure of the task store during this operation, such as `lease`.
     pub fn store_failed(&self, operation: &'static str) {
         self.families.store_errors.get_or_create(&OperationLabels { operation }).inc();
@@ -214,11 +232,29 @@ impl Metrics {
         }
     }
 
+    /// Counts a look at a schedule that could not enqueue what is due.
+    pub fn tick_failed(&self, schedule: &str) {
+        let known = self.schedules.contains_key(schedule);
+        let schedule = if known { schedule } else { UNKNOWN_NAME }.into();
+        self.families.tick_failures.get_or_create(&ScheduleLabels { schedule }).inc();
+    }
+
+    /// Says when every schedule was looked at and nothing was left to enqueue.
+    pub fn schedules_looked_at(&self, at: Timestamp) {
+        self.families.schedules_success.get_or_create(&NoLabels {}).set(at.as_micros() / 1_000_000);
+    }
+
     /// Replaces what is known about the queue; what is not in `rows` is gone from the metrics.
     ///
     /// Rows in any order, at most one per job and state; those of unknown jobs are added up.
     pub fn set_queue(&self, rows: Vec<QueueDepth>) {
         self.queue.set(rows);
+    }
+
+    /// Replaces the last comparison of counts and rows: when it was, and by how many tasks each
+    /// job differs; rows of one job are added up, those of unknown jobs under one name.
+    pub fn set_conservation<'r>(&self, at: Timestamp, rows: impl Iterator<Item = (&'r str, u64)>) {
+        self.conservation.set(at, rows);
     }
 
     fn job(&self, job: &JobName) -> &JobMetrics {
@@ -256,10 +292,24 @@ impl Families {
             wait: histograms(),
             running: Family::default(),
             rejections: Family::default(),
+            over_quota: Family::default(),
             store_errors: Family::default(),
             ticks: Family::default(),
+            tick_failures: Family::default(),
+            schedules_success: Family::default(),
         };
-        let Self { tasks, duration, wait, running, rejections, store_errors, ticks } = &families;
+        let Self {
+            tasks,
+            duration,
+            wait,
+            running,
+            rejections,
+            over_quota,
+            store_errors,
+            ticks,
+            tick_failures,
+            schedules_success,
+        } = &families;
         registry.register("build_info", "What is running; always 1", build);
         // The encoder adds `_total` to the names of counters.
         registry.register(
@@ -271,8 +321,23 @@ impl Families {
         registry.register("task_wait_seconds", "How long due tasks waited to start", wait.clone());
         registry.register("running", "Attempts that are running in this process", running.clone());
         registry.register("rejections", "Requests that admission refused", rejections.clone());
+        registry.register(
+            "over_quota",
+            "Requests beyond what a source may have waiting",
+            over_quota.clone(),
+        );
         registry.register("store_errors", "Failures of the task store", store_errors.clone());
         registry.register("ticks", "Ticks of schedules that became tasks", ticks.clone());
+        registry.register(
+            "tick_failures",
+            "Looks at a schedule that could not enqueue what is due",
+            tick_failures.clone(),
+        );
+        registry.register(
+            "schedules_success_timestamp_seconds",
+            "When every schedule was looked at with nothing left to enqueue",
+            schedules_success.clone(),
+        );
         families
     }
 }

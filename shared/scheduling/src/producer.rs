@@ -297,6 +297,7 @@ impl Producer {
         let voucher =
             Voucher::Proof { door: Door::Enqueue, now, stamp: &stamp, proof: Some(&proof) };
         let admitted = admission::admit(&rules, &envelope, &voucher)?;
+        let max_waiting = parts.manifest.sources.get(source).and_then(|rules| rules.max_waiting);
         Ok(NewTask {
             job: admitted.descriptor.job.clone(),
             source: admitted.source,
@@ -310,6 +311,7 @@ impl Producer {
             unique_for: options.unique.and_then(|unique| unique.period),
             parent,
             tick: None,
+            max_waiting,
         })
     }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use database::Db;
 use envelope::{Algorithm, Proof, RawJson, Stamp};
 use tasks::{
-    AttemptReport, LeaseRequest, LeasedTask, NewTask, Settle, Settlement, SqliteStore, TaskStore,
-    WorkerRecord, random_bytes,
+    AttemptReport, JobLimits, LeaseRequest, LeasedTask, NewTask, Settle, Settlement, SqliteStore,
+    TaskStore, WorkerRecord, random_bytes,
 };
 use values::{Clock, JobName, Source, Span, TaskId, Timestamp};
 
@@ -24,6 +24,8 @@ const BATCHES: usize = 60;
 const ROUNDS: usize = 3;
 /// Tasks whose latency is taken.
 const SINGLES: usize = 2_000;
+/// Tasks that wait while counts and rows are compared.
+const COUNTED: usize = 1_000_000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -66,6 +68,7 @@ fn task(job: &JobName, source: &Source) -> NewTask {
         unique_for: None,
         parent: None,
         tick: None,
+        max_waiting: None,
     }
 }
 
@@ -82,7 +85,8 @@ async fn open(folder: &Path) -> Outcome<(Arc<SqliteStore>, LeaseRequest)> {
     let request = LeaseRequest {
         worker: store.register(worker).await?,
         host: "here".to_owned(),
-        jobs: Arc::from([(name()?, None)]),
+        jobs: Arc::from([JobLimits::none(name()?)]),
+        sources: Arc::from([]),
         start: BATCH,
         hold: 0,
         above: None,
@@ -178,6 +182,39 @@ async fn singles(folder: &Path) -> Outcome<(Vec<u128>, Vec<u128>)> {
     Ok((asked, stored))
 }
 
+/// Compares counts and rows of many waiting tasks: how long that takes, and the time of single
+/// enqueues without it and beside it, microseconds.
+async fn books(folder: &Path) -> Outcome<(Duration, Vec<u128>, Vec<u128>)> {
+    let (store, _) = open(folder).await?;
+    let (job, source) = (name()?, "api".parse()?);
+    for _ in 0..COUNTED / BATCH {
+        store.enqueue((0..BATCH).map(|_| task(&job, &source)).collect()).await?;
+    }
+    let single = async || -> Outcome<u128> {
+        let begin = Instant::now();
+        store.enqueue(vec![task(&job, &source)]).await?;
+        Ok(begin.elapsed().as_micros())
+    };
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..SINGLES {
+        alone.push(single().await?);
+    }
+    let reader = Arc::clone(&store);
+    let comparing = tokio::spawn(async move {
+        let begin = Instant::now();
+        let found = reader.conservation().await.map_err(|error| error.to_string())?;
+        let took = begin.elapsed();
+        if found.holds() { Ok(took) } else { Err("a task is missing".to_owned()) }
+    });
+    while !comparing.is_finished() {
+        beside.push(single().await?);
+    }
+    let took = comparing.await??;
+    alone.sort_unstable();
+    beside.sort_unstable();
+    Ok((took, alone, beside))
+}
+
 fn rate(time: Duration) -> u64 {
     let tasks = u32::try_from(BATCH * BATCHES).expect("a constant");
     let rate = f64::from(tasks) / time.as_secs_f64();
@@ -205,6 +242,12 @@ async fn main() -> Outcome<()> {
     show("full cycle, producer and worker overlapped", rate(time).into(), "tasks/s");
     let (asked, stored) = singles(tempfile::tempdir()?.path()).await?;
     for (name, sample) in [("enqueue asked to leased", asked), ("acknowledged to leased", stored)] {
+        show(&format!("{name}, p50"), sample[sample.len() / 2], "us");
+        show(&format!("{name}, p99"), sample[sample.len() * 99 / 100], "us");
+    }
+    let (took, alone, beside) = books(tempfile::tempdir()?.path()).await?;
+    show("counts and rows of 1,000,000 compared", took.as_millis(), "ms");
+    for (name, sample) in [("enqueue meanwhile", beside), ("enqueue otherwise", alone)] {
         show(&format!("{name}, p50"), sample[sample.len() / 2], "us");
         show(&format!("{name}, p99"), sample[sample.len() * 99 / 100], "us");
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use database::DbError;
-use values::TaskId;
+use values::{Source, TaskId};
 
 use crate::TaskState;
 
@@ -32,6 +32,20 @@ pub enum StoreError {
         /// What would be possible.
         hint: &'static str,
     },
+    /// So many tasks of the source wait or run already that these would be too many; none of the
+    /// call is stored.
+    #[error(
+        "{waiting} tasks of the source `{from}` wait or run, and max_waiting allows {limit}; \
+         try again later, or raise max_waiting of [sources.{from}] in worker.toml"
+    )]
+    QuotaExceeded {
+        /// Who asks.
+        from: Source,
+        /// `max_waiting` of the source.
+        limit: u64,
+        /// Tasks of the source that wait or run.
+        waiting: u64,
+    },
 }
 
 impl StoreError {
@@ -39,6 +53,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(error) => error.is_transient(),
+            Self::QuotaExceeded { from: _, limit: _, waiting: _ } => true,
             Self::Closed
             | Self::NotFound { task: _ }
             | Self::WrongState { task: _, state: _, hint: _ } => false,

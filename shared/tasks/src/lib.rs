@@ -8,17 +8,25 @@
 //! **Invariant:** the store never looks into a payload, and never decides whether a task may run.
 
 mod backoff;
+mod clock;
 mod error;
+mod handover;
+mod limits;
 mod model;
+mod postgres;
 mod sqlite;
 mod store;
+mod window;
 
 pub use backoff::Backoff;
+pub use clock::ServerClock;
 pub use error::StoreError;
 pub use model::{
-    AttemptDetail, AttemptReport, Enqueued, FinalWrite, HeldTask, Lane, LeaseRequest, LeasedTask,
-    NewTask, Priority, Progress, QueueDepth, RejectionRow, RejectionSeen, Settle, Settled,
-    Settlement, StoredTask, TaskDetail, TaskFilter, TaskState, TaskSummary, Tick, WorkerRecord,
+    AttemptDetail, AttemptReport, Conservation, Counts, Enqueued, FinalWrite, HeldTask, JobLimits,
+    Lane, LaneCount, LeaseRequest, LeasedTask, LostTask, MAX_LOST, NewTask, Priority, Progress,
+    QueueDepth, Reconciled, RejectionRow, RejectionSeen, Settle, Settled, Settlement, SourceLimits,
+    StoredTask, TaskDetail, TaskFilter, TaskState, TaskSummary, Tick, WaitingTask, WorkerRecord,
 };
+pub use postgres::PostgresStore;
 pub use sqlite::{SCHEMA, SqliteStore};
 pub use store::{Beat, PruneLimits, Rescued, StoreFuture, TaskStore, random_bytes};

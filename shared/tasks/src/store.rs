@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use values::{Span, TaskId, Timestamp};
 
 use crate::{
-    Enqueued, HeldTask, LeaseRequest, LeasedTask, NewTask, Progress, QueueDepth, RejectionRow,
-    RejectionSeen, Settled, Settlement, StoreError, TaskDetail, TaskFilter, TaskSummary,
-    WorkerRecord,
+    Conservation, Enqueued, HeldTask, LeaseRequest, LeasedTask, NewTask, Progress, QueueDepth,
+    Reconciled, RejectionRow, RejectionSeen, Settled, Settlement, StoreError, TaskDetail,
+    TaskFilter, TaskSummary, WaitingTask, WorkerRecord,
 };
 
 /// A future of the store.
@@ -46,15 +46,32 @@ pub struct PruneLimits {
     pub limit: u32,
 }
 
+impl PruneLimits {
+    /// How long a tick is kept after its time, however short the retention: no worker sleeps that
+    /// long and then asks for it again.
+    const TICKS: Span = Span::from_days(90);
+
+    /// Ticks from before this are not needed, but for the latest of each schedule.
+    pub(crate) fn ticks_before(&self, now: Timestamp) -> Timestamp {
+        now.before(Self::TICKS).min(self.completed_before).min(self.discarded_before)
+    }
+}
+
 /// Holds tasks from enqueueing to beyond their end. Batches in, batches out.
 ///
 /// Every call may be repeated after an error without harm: enqueueing is idempotent by task id and
 /// settling is fenced by the lease's token.
 pub trait TaskStore: fmt::Debug + Send + Sync {
     /// Stores tasks; one answer per task, in order.
+    ///
+    /// With more new tasks than [`NewTask::max_waiting`] leaves room for, nothing of the call is
+    /// stored and [`StoreError::QuotaExceeded`] is returned; other calls are not touched by it. What
+    /// is enqueued at the same moment may exceed the limit on an engine with several writers.
     fn enqueue(&self, batch: Vec<NewTask>) -> StoreFuture<'_, Vec<Enqueued>>;
 
     /// Stores tasks inside the caller's transaction; call [`TaskStore::wake`] after its commit.
+    ///
+    /// What is refused leaves the transaction as it was, so that the caller may go on with it.
     fn enqueue_in<'a>(
         &'a self,
         tx: &'a mut Tx<'_>,
@@ -63,6 +80,10 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
 
     /// Tells workers of this process that there may be work.
     fn wake(&self);
+
+    /// Waits until other processes were told of what this one has stored, for about a second at
+    /// most; whoever ends without it leaves that to their polling.
+    fn flush(&self) -> StoreFuture<'_, ()>;
 
     /// Leases tasks, highest priority first, oldest first within; waits for the first as asked.
     ///
@@ -75,7 +96,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     /// Ends leases; one answer per settlement, in order.
     ///
     /// A final write step that fails, panics or takes longer than 10 s is undone with its
-    /// follow-ups, and its lease goes on; the rest of the batch is stored.
+    /// follow-ups, and its lease goes on; the rest of the batch is stored. Follow-ups beyond
+    /// [`NewTask::max_waiting`] fail it as transient; the task that ends makes room for one.
     fn settle(&self, batch: Vec<Settlement>) -> StoreFuture<'_, Vec<Settled>>;
 
     /// Stores how far running tasks have come.
@@ -86,6 +108,9 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
 
     /// Says that the worker lives.
     fn heartbeat(&self, worker: i64) -> StoreFuture<'_, Beat>;
+
+    /// What a worker has leased, by row and token.
+    fn leases(&self, worker: i64) -> StoreFuture<'_, Vec<(i64, i64)>>;
 
     /// Signs a worker off; what it still holds goes back.
     fn sign_off(&self, worker: i64) -> StoreFuture<'_, ()>;
@@ -136,6 +161,9 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     /// Everything about one task.
     fn get(&self, task: TaskId) -> StoreFuture<'_, TaskDetail>;
 
+    /// Reads tasks that wait, held ones included, by row from after `after_row`; at most `limit`.
+    fn waiting(&self, after_row: i64, limit: u32) -> StoreFuture<'_, Vec<WaitingTask>>;
+
     /// Counts waiting and running tasks per job, source and state.
     fn depths(&self) -> StoreFuture<'_, Vec<QueueDepth>>;
 
@@ -147,6 +175,22 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
 
     /// Deletes finished tasks beyond retention; returns how many.
     fn prune(&self, limits: PruneLimits) -> StoreFuture<'_, u64>;
+
+    /// Compares the rows with what was counted when tasks came and went, all at one moment.
+    ///
+    /// It reads beside the writers and takes time in proportion to the number of tasks.
+    fn conservation(&self) -> StoreFuture<'_, Conservation>;
+
+    /// Makes the books right again after an operator has looked at what vanished: tasks without a
+    /// row become dead letters, rows without an envelope go, and counts become what rows say.
+    ///
+    /// A bounded number of tasks per call; call it until nothing changes.
+    fn reconcile(&self) -> StoreFuture<'_, Reconciled>;
+
+    /// Adds up counts where the engine keeps them in pieces; returns how many pieces it took.
+    ///
+    /// A bounded number per call, harmless to repeat and beside other workers' calls.
+    fn fold_tally(&self) -> StoreFuture<'_, u64>;
 
     /// Tells whether the store answers.
     fn check(&self) -> StoreFuture<'_, ()>;

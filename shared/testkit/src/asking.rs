@@ -4,14 +4,14 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use contract::{Contract, Payload};
-use database::Db;
+use database::{Db, EngineKind};
 use envelope::{Algorithm, KeyRing, ProofKey, SealingKey, SigningKey};
 use scheduling::{Producer, ProducerParts};
 use tasks::{TaskDetail, TaskFilter, TaskStore};
 use values::Source;
 
 use crate::TestClock;
-use crate::scratch::Scratch;
+use crate::scratch::{Keeper, Scratch};
 
 /// Tasks that an inbox looks through at the most.
 const TASKS_MAX: u32 = 1_000;
@@ -32,7 +32,7 @@ pub struct Asking {
     pub db: Db,
     /// The clock of the store.
     pub clock: Arc<TestClock>,
-    _folder: tempfile::TempDir,
+    _keeper: Keeper,
 }
 
 impl Asking {
@@ -44,9 +44,22 @@ impl Asking {
     /// # Panics
     /// If `source` is no name of a source or worker.toml has a problem; it says which.
     pub async fn new(contract: &Contract, source: &str, worker_toml: &str) -> Self {
+        Self::on(EngineKind::Sqlite, contract, source, worker_toml).await
+    }
+
+    /// The same on an engine of the test's choice.
+    ///
+    /// # Panics
+    /// As [`Asking::new`], and if the server does not run.
+    pub async fn on(
+        engine: EngineKind,
+        contract: &Contract,
+        source: &str,
+        worker_toml: &str,
+    ) -> Self {
         let source: Source = source.parse().unwrap_or_else(|error| panic!("{error}"));
-        let scratch = Scratch::new(contract, |_| worker_toml.to_owned()).await;
-        let Scratch { db, tasks, clock, manifest, folder } = scratch;
+        let scratch = Scratch::new(engine, contract, |_| worker_toml.to_owned()).await;
+        let Scratch { db, tasks, clock, manifest, keeper } = scratch;
         let secret = SigningKey::generate_secret().expect("the system supplies random bytes");
         let key = SigningKey::new(Algorithm::Ed25519, KEY_ID, source.clone(), &secret);
         let key = key.expect("32 random bytes are a key");
@@ -64,7 +77,7 @@ impl Asking {
             configuration: Arc::default(),
             on_rejection: None,
         });
-        Self { producer, inbox: Inbox::new(tasks), db, clock, _folder: folder }
+        Self { producer, inbox: Inbox::new(tasks), db, clock, _keeper: keeper }
     }
 }
 

@@ -1,7 +1,30 @@
 //! Free ports.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use tokio::net::TcpSocket;
+
+/// A port kept for one server, also while that is down: bound, but not listened on.
+///
+/// Connections to it are refused, the kernel gives it to nobody else, and a server that sets
+/// `SO_REUSEADDR`, as all do, can still listen on it.
+#[derive(Debug)]
+pub(crate) struct KeptPort {
+    _socket: TcpSocket,
+    pub(crate) address: SocketAddr,
+}
+
+impl KeptPort {
+    /// Asks the kernel for a free port of 127.0.0.1 and keeps it until dropped.
+    pub(crate) fn choose() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = socket.local_addr()?;
+        Ok(Self { _socket: socket, address })
+    }
+}
 
 /// Asks the kernel for `N` different free ports.
 ///

@@ -25,6 +25,11 @@ pub(crate) fn prepared(peer: &str, name: &str) -> Result<PathBuf> {
     }
 }
 
+/// Where tests keep what is costly to make, beside the programs; `None` for a user without a home.
+pub(crate) fn kept(name: &str) -> Option<PathBuf> {
+    Some(peers_dir()?.join("kept").join(name))
+}
+
 /// The folder that `ci/services` fills: the same three rules as in that script.
 fn peers_dir() -> Option<PathBuf> {
     if let Some(peers) = variable("PEERS_DIR") {
@@ -36,8 +41,9 @@ fn peers_dir() -> Option<PathBuf> {
     Some(cache.join("main-worker-peers"))
 }
 
+/// Reads a variable of the environment; an empty one counts as absent.
 #[expect(clippy::disallowed_methods, reason = "tests have no settings file")]
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 

@@ -1,17 +1,19 @@
 //! A server's process: one group, one log file, one end.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
+
+use crate::account::Account;
 
 const POLL_EVERY: Duration = Duration::from_millis(20);
 const LOG_BYTES_SHOWN: usize = 8_000;
@@ -23,7 +25,7 @@ pub(crate) struct Server {
     child: Mutex<Child>,
     group: Pid,
     // Last, so that the folder goes after the process.
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Server {
@@ -38,10 +40,27 @@ impl Server {
         environment: &[(&str, &Path)],
         folder: TempDir,
     ) -> Result<Self> {
-        let log = File::create(log_path(folder.path()))?;
+        let account = Account::current();
+        Self::start_as(account, name, program, arguments, environment, Arc::new(folder))
+    }
+
+    /// As [`Server::start`], under another account and in a folder that outlives the process.
+    ///
+    /// What it prints is added to what an earlier process in that folder has printed.
+    pub(crate) fn start_as(
+        account: Account,
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &Path)],
+        folder: Arc<TempDir>,
+    ) -> Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(log_path(folder.path()))?;
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "--"])
+            .args(["--pdeathsig", "KILL"])
+            .args(account.setpriv_arguments())
+            .arg("--")
             .arg(program)
             .args(arguments)
             .current_dir(folder.path())
@@ -106,6 +125,25 @@ impl Server {
     /// Lets a paused process group go on (SIGCONT).
     pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// The number of the process, unless it has ended.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        matches!(self.child().try_wait(), Ok(None)).then_some(self.group)
+    }
+
+    /// Sends a signal to the process itself and waits until it has ended.
+    pub(crate) async fn stop(&self, signal: Signal, within: Duration) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        kill_process(pid, signal)?;
+        let started = Instant::now();
+        while self.pid().is_some() {
+            if started.elapsed() > within {
+                bail!("{} did not stop within {within:?}:\n{}", self.name, self.log_tail());
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+        Ok(())
     }
 
     fn signal(&self, signal: Signal) {

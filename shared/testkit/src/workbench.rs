@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::Contract;
-use database::Db;
-use job::{EFFECTS, Facts, Registry, RegistryBuilder, Services};
+use database::{Db, EngineKind};
+use job::{Facts, Registry, RegistryBuilder, Services};
 use serde_json::Value;
 use tasks::TaskStore;
 use values::{Clock, Secret};
 
 use crate::TestClock;
-use crate::scratch::Scratch;
+use crate::scratch::{Keeper, Scratch};
 
 pub use attempt::{Cut, Done};
 
@@ -35,7 +35,7 @@ pub struct Workbench {
     pub clock: Arc<TestClock>,
     registry: Registry,
     sections: BTreeMap<String, Secret<String>>,
-    folder: tempfile::TempDir,
+    keeper: Keeper,
 }
 
 impl Workbench {
@@ -63,9 +63,22 @@ impl Workbench {
         register: impl FnOnce(&mut RegistryBuilder<'_>),
         worker_toml: impl FnOnce(&Path) -> String,
     ) -> Self {
-        let Scratch { db, tasks, clock, manifest, folder } =
-            Scratch::new(contract, worker_toml).await;
-        EFFECTS.migrate(&db, clock.now()).await.expect("a new database takes its schema");
+        Self::on(EngineKind::Sqlite, contract, register, worker_toml).await
+    }
+
+    /// Makes a bench on an engine of the test's choice; [`on_each_engine`](crate::on_each_engine)
+    /// runs a test on both.
+    ///
+    /// # Panics
+    /// As [`Workbench::new`], and if the server does not run.
+    pub async fn on(
+        engine: EngineKind,
+        contract: &Contract,
+        register: impl FnOnce(&mut RegistryBuilder<'_>),
+        worker_toml: impl FnOnce(&Path) -> String,
+    ) -> Self {
+        let Scratch { db, tasks, clock, manifest, keeper } =
+            Scratch::new(engine, contract, worker_toml).await;
         let facts = Facts {
             version: "0.0.0".to_owned(),
             worker: manifest.worker.name.clone(),
@@ -82,7 +95,7 @@ impl Workbench {
         let mut builder = RegistryBuilder::new(&services);
         register(&mut builder);
         let registry = builder.build(contract).unwrap_or_else(|problems| panic!("{problems}"));
-        Self { db, tasks, clock, registry, sections: BTreeMap::new(), folder }
+        Self { db, tasks, clock, registry, sections: BTreeMap::new(), keeper }
     }
 
     /// Gives every later attempt a section of configuration, if its job declares it.
@@ -92,7 +105,7 @@ impl Workbench {
 
     /// The bench's own folder; deleted with the bench.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.keeper.folder.path()
     }
 }
 

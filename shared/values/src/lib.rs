@@ -9,6 +9,7 @@ mod id;
 mod money;
 mod month;
 mod name;
+mod rate;
 mod retry;
 mod secret;
 mod suggest;
@@ -24,6 +25,7 @@ pub use id::{
 pub use money::{Currency, Money, MoneyError};
 pub use month::{Month, MonthError};
 pub use name::{JobName, JobPattern, NameError, Source};
+pub use rate::{Rate, RateError};
 pub use retry::{Classify, Retry};
 pub use secret::Secret;
 pub use suggest::did_you_mean;

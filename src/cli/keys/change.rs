@@ -16,7 +16,8 @@ use super::{Make, Opened, Rotate};
 use crate::app::read_manifest;
 use crate::cli::{Exit, Invocation, exit};
 use crate::clock::SystemClock;
-use crate::home::{DEFAULT_FOLDER, Home, key_id};
+use crate::home::{Home, key_id};
+use crate::storage::Location;
 
 /// Waiting tasks of a withdrawn key that are counted; beyond that it says "or more".
 const MAX_TOUCHED: u32 = 10_000;
@@ -50,11 +51,27 @@ impl NewId {
 }
 
 pub(super) async fn init(invocation: &Invocation, force: bool) -> Result<Exit> {
-    let folder = invocation.settings.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER));
-    let home = Home::init_keys(folder, force, SystemClock.now())
+    let location = invocation.location()?;
+    let database = match &location {
+        Location::File(path) => Some(path.as_path()),
+        Location::Server(_) => None,
+    };
+    let folder = invocation.settings.home_folder();
+    let has_keys = Home::at(folder).keys_path().exists();
+    if location.is_server() && !has_keys && !force && location.has_tasks().await {
+        let error = anyhow!(
+            "tasks in {} were proven with the keys of another host; copy its keys.json into {}, or, \
+             if those keys are lost, add --force to make new ones, under which none of these tasks \
+             can be proven",
+            location.shown(),
+            folder.display()
+        );
+        return Err(error.context(Exit::Settings));
+    }
+    let home = Home::init_keys(folder, database, force, SystemClock.now())
         .map_err(|error| error.context(Exit::Settings))?;
-    let waiting =
-        if home.database_path().exists() { waiting(invocation, None).await? } else { vec![] };
+    let is_there = database.is_some_and(Path::exists);
+    let waiting = if is_there { waiting(invocation, None).await? } else { vec![] };
     let output = invocation.output;
     let path = home.keys_path().display().to_string();
     if output.is_json() {
@@ -65,6 +82,12 @@ pub(super) async fn init(invocation: &Invocation, force: bool) -> Result<Exit> {
     output.line(&format!(
         "new keys are in {path}; `main-worker keys show` prints their public parts"
     ));
+    if location.is_server() {
+        output.line(
+            "give every other host of this database the same file (mode 0600), in a folder that \
+             MAIN_WORKER_HOME names",
+        );
+    }
     if !waiting.is_empty() {
         output.line(&format!(
             "{}{} waiting tasks were proven with, or sealed to, keys that this file does not have: \

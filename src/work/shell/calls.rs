@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tasks::{AttemptReport, LeaseRequest, Settle, Settlement, TaskState};
+use tasks::{AttemptReport, LeaseRequest, Settle, Settlement, StoreFuture, TaskState};
+use tokio_util::sync::CancellationToken;
 use values::Span;
+use work_loop::{CALL_LIMIT, LOST_GRACE, Lease};
 
 use super::hearing::Message;
 use super::known::fallback;
 use super::{Shell, TURN, record};
 use crate::work::attempt::{Ran, run_attempt};
-use crate::work::core::Lease;
+use crate::work::moments;
 
 /// Wait before asking again whether the queue is empty.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
@@ -21,16 +23,18 @@ impl Shell {
             worker: self.worker,
             host: self.app.host.clone(),
             jobs: Arc::clone(&self.jobs),
+            sources: Arc::clone(&self.sources),
             start,
             hold,
             above,
             wait,
         };
         let (store, messages) = (Arc::clone(&self.app.store), self.messages.clone());
+        let limit = CALL_LIMIT.to_std() + wait.to_std();
         let drained = self.drained.clone();
         tokio::spawn(async move {
             let leased = tokio::select! {
-                leased = store.lease(request) => leased.map_err(|error| error.to_string()),
+                leased = limited(limit, store.lease(request)) => leased,
                 // What was leased and not received is given back when the worker signs off.
                 () = drained.cancelled() => Ok(Vec::new()),
             };
@@ -42,13 +46,14 @@ impl Shell {
         let (store, messages, worker) =
             (Arc::clone(&self.app.store), self.messages.clone(), self.worker);
         tokio::spawn(async move {
-            let message = match store.start(worker, leases.clone()).await {
-                Ok(rows) => {
-                    let started = leases.into_iter().filter(|(row, _)| rows.contains(row));
-                    Message::Started(started.collect())
-                }
-                Err(_) => Message::StartFailed(leases),
-            };
+            let message =
+                match limited(CALL_LIMIT.to_std(), store.start(worker, leases.clone())).await {
+                    Ok(rows) => {
+                        let counted = leases.iter().filter(|(row, _)| rows.contains(row));
+                        Message::Started { counted: counted.copied().collect(), asked: leases }
+                    }
+                    Err(_) => Message::StartFailed(leases),
+                };
             messages.send(message).ok();
         });
     }
@@ -62,14 +67,18 @@ impl Shell {
         }
         known.running = Some(self.app.reporter.metrics.task_running(&known.job));
         let (app, follow_ups) = (self.app.clone(), Arc::clone(&self.follow_ups));
-        let (token, messages) = (known.token.clone(), self.messages.clone());
+        let (token, lost) = (known.token.clone(), known.lost.clone());
+        let messages = self.messages.clone();
         let progress = Arc::clone(&self.progress);
         let sink: job::ProgressSink = Arc::new(move |latest| {
             progress.lock().expect("no one panics while holding it").insert(lease, latest);
         });
-        tokio::spawn(async move {
+        self.handlers.spawn(async move {
             let began = Instant::now();
-            let ran = run_attempt(&app, &follow_ups, &leased, token, sink, &app.clock).await;
+            let ran = tokio::select! {
+                ran = run_attempt(&app, &follow_ups, &leased, token, sink, &app.clock) => ran,
+                () = too_late(lost) => given_back(),
+            };
             messages.send(Message::Ran(lease, Box::new(ran), began.elapsed())).ok();
         });
     }
@@ -85,11 +94,7 @@ impl Shell {
     }
 
     pub(super) fn give_back(&self, leases: Vec<Lease>) {
-        let back = |lease| {
-            let report = AttemptReport::default();
-            (lease, Ran { settle: Settle::GiveBack, report, outcome: None })
-        };
-        self.send_settlements(leases.into_iter().map(back).collect());
+        self.send_settlements(leases.into_iter().map(|lease| (lease, given_back())).collect());
     }
 
     pub(super) fn send_settlements(&self, batch: Vec<(Lease, Ran)>) {
@@ -105,12 +110,12 @@ impl Shell {
             settlements.push(Settlement { row: lease.0, token: lease.1, settle, report });
         }
         tokio::spawn(async move {
-            let message = match store.settle(settlements).await {
+            let message = match limited(CALL_LIMIT.to_std(), store.settle(settlements)).await {
                 Ok(settled) => {
                     let leases = again.into_iter().map(|(lease, _)| lease);
                     Message::Settled(leases.zip(settled).collect())
                 }
-                Err(error) => Message::SettleFailed(again, error.to_string()),
+                Err(error) => Message::SettleFailed(again, error),
             };
             messages.send(message).ok();
         });
@@ -121,8 +126,10 @@ impl Shell {
         let record = record(&self.app);
         tokio::spawn(async move {
             loop {
-                if let Ok(worker) = store.register(record.clone()).await {
-                    messages.send(Message::Registered(worker)).ok();
+                let sent = moments::now();
+                let call = limited(CALL_LIMIT.to_std(), store.register(record.clone()));
+                if let Ok(worker) = call.await {
+                    messages.send(Message::Registered(worker, sent)).ok();
                     return;
                 }
                 tokio::time::sleep(TURN).await;
@@ -134,10 +141,10 @@ impl Shell {
         let (store, messages) = (Arc::clone(&self.app.store), self.messages.clone());
         let jobs = Arc::clone(&self.jobs);
         tokio::spawn(async move {
-            let elsewhere = match store.depths().await {
+            let elsewhere = match limited(CALL_LIMIT.to_std(), store.depths()).await {
                 Ok(depths) => depths.iter().any(|depth| {
                     depth.state == TaskState::Running
-                        && jobs.iter().any(|(job, _)| job.as_str() == depth.job_name)
+                        && jobs.iter().any(|limits| limits.job.as_str() == depth.job_name)
                 }),
                 Err(_) => true,
             };
@@ -146,5 +153,23 @@ impl Shell {
             }
             messages.send(Message::Emptiness(!elsewhere)).ok();
         });
+    }
+}
+
+fn given_back() -> Ran {
+    Ran { settle: Settle::GiveBack, report: AttemptReport::default(), outcome: None }
+}
+
+/// Comes when an attempt whose lease was lost must be over.
+async fn too_late(lost: CancellationToken) {
+    lost.cancelled().await;
+    tokio::time::sleep(LOST_GRACE.to_std()).await;
+}
+
+/// Waits for the store, but not for ever: a worker that nobody answers asks again.
+pub(super) async fn limited<T>(limit: Duration, call: StoreFuture<'_, T>) -> Result<T, String> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the task store did not answer within {} s", limit.as_secs())),
     }
 }

@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use tasks::{AttemptReport, LeasedTask, Settle, Settled};
 use tokio_util::sync::CancellationToken;
-use values::Span;
+use work_loop::{Event, Lease, Moment, Taken};
 
 use super::Shell;
 use super::known::{Ending, Known, stopped};
-use crate::work::attempt::Ran;
-use crate::work::core::{Event, Lease, Taken};
+use crate::work::attempt::{Ran, backoff};
 use crate::work::http::Written;
 
 /// What the loop is told by the tasks it has spawned.
 pub(super) enum Message {
     Leased(Result<Vec<LeasedTask>, String>),
-    Started(Vec<Lease>),
+    Started { asked: Vec<Lease>, counted: Vec<Lease> },
     StartFailed(Vec<Lease>),
     Ran(Lease, Box<Ran>, Duration),
     Settled(Vec<(Lease, Settled)>),
     SettleFailed(Vec<(Lease, Ran)>, String),
-    Registered(i64),
+    Registered(i64, Moment),
     Emptiness(bool),
+    Held(i64, Vec<Lease>),
 }
 
 impl Shell {
@@ -36,7 +36,7 @@ impl Shell {
                 self.store_answers(false, &error);
                 events.push(Event::LeaseFailed);
             }
-            Message::Started(leases) => events.push(Event::Started(leases)),
+            Message::Started { asked, counted } => events.push(Event::Started { asked, counted }),
             Message::StartFailed(leases) => {
                 self.app.reporter.metrics.store_failed("start");
                 events.push(Event::StartFailed(leases));
@@ -55,11 +55,12 @@ impl Shell {
                 }
                 events.push(Event::SettleFailed(leases));
             }
-            Message::Registered(worker) => {
+            Message::Registered(worker, sent) => {
                 self.worker = worker;
-                self.heartbeat.switch(worker);
+                self.heartbeat.switch((worker, sent));
                 events.push(Event::Registered);
             }
+            Message::Held(worker, leases) => self.held(worker, leases),
             Message::Emptiness(empty) => events.push(Event::Emptiness(empty)),
         }
     }
@@ -98,6 +99,7 @@ impl Shell {
             max_attempts: leased.max_attempts,
             task: Some(leased),
             token: CancellationToken::new(),
+            lost: CancellationToken::new(),
             stopped: None,
             ran: None,
             outcome: None,
@@ -149,11 +151,13 @@ impl Shell {
     /// The final write step refused: the attempt has failed after all.
     fn write_failed(&mut self, lease: Lease, error: String, transient: bool) -> Ran {
         let known = self.known.get_mut(&lease);
-        let spent = known.as_ref().is_none_or(|known| known.attempt >= known.max_attempts);
-        let (settle, outcome) = if transient && !spent {
-            (Settle::Retry { after: Span::from_seconds(1) }, reporting::TaskOutcome::Retried)
-        } else {
-            (Settle::Discard, reporting::TaskOutcome::Discarded)
+        let again = known.as_ref().filter(|known| transient && known.attempt < known.max_attempts);
+        let (settle, outcome) = match again {
+            Some(known) => {
+                let after = backoff(&self.app, &known.job, known.attempt);
+                (Settle::Retry { after }, reporting::TaskOutcome::Retried)
+            }
+            None => (Settle::Discard, reporting::TaskOutcome::Discarded),
         };
         if let Some(known) = known {
             tracing::error!(

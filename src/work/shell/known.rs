@@ -5,9 +5,9 @@ use std::time::Duration;
 use tasks::{AttemptReport, LeasedTask, Settle};
 use tokio_util::sync::CancellationToken;
 use values::{JobName, Source, Span, TaskId};
+use work_loop::Stop;
 
 use crate::work::attempt::Ran;
-use crate::work::core::Stop;
 
 /// What a settlement makes of a task, for the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) wait: Duration,
     pub(super) task: Option<LeasedTask>,
     pub(super) token: CancellationToken,
+    /// Cancelled when the lease is lost: the attempt must end before others may begin it.
+    pub(super) lost: CancellationToken,
     pub(super) stopped: Option<Stop>,
     pub(super) ran: Option<Ran>,
     pub(super) outcome: Option<reporting::TaskOutcome>,
@@ -70,7 +72,8 @@ pub(super) fn stopped(why: Option<Stop>, ran: &mut Ran) {
 }
 
 /// What to settle if the store does not answer: the same, or, where a final write step went with
-/// the first try, another attempt. Had the first try arrived, the store refuses the second.
+/// the first try, another attempt in place of this one, which may have been the last. Had the first
+/// try arrived, the store refuses the second.
 pub(super) fn fallback(ran: &Ran) -> Ran {
     let settle = match &ran.settle {
         Settle::Completed { result, write: None, follow_ups } => Settle::Completed {
@@ -79,7 +82,7 @@ pub(super) fn fallback(ran: &Ran) -> Ran {
             follow_ups: follow_ups.clone(),
         },
         Settle::Completed { result: _, write: Some(_), follow_ups: _ } => {
-            Settle::Retry { after: Span::from_seconds(1) }
+            Settle::Snooze { after: Span::from_seconds(1) }
         }
         Settle::Retry { after } => Settle::Retry { after: *after },
         Settle::Snooze { after } => Settle::Snooze { after: *after },

@@ -83,7 +83,9 @@ impl Member {
 /// All crates: the program, `jobs`, those below `shared`, the examples.
 pub(crate) fn members() -> Vec<Member> {
     let root = Path::new(ROOT);
-    let mut found = vec![Member::read(root).unwrap(), Member::read(&root.join("jobs")).unwrap()];
+    let own = ["", "jobs", "simulation"];
+    let mut found: Vec<Member> =
+        own.iter().map(|folder| Member::read(&root.join(folder)).unwrap()).collect();
     for folder in ["shared", "examples"] {
         let entries = fs::read_dir(root.join(folder)).unwrap();
         found.extend(entries.filter_map(|entry| Member::read(&entry.unwrap().path())));

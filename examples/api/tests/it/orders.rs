@@ -1,4 +1,5 @@
 use contract::usage::RollUpUsage;
+use database::EngineKind;
 use serde_json::json;
 use tasks::TaskState;
 use values::TaskId;
@@ -12,9 +13,8 @@ fn order(request: &str, month: &str) -> String {
     json!({"requestId": request, "accountId": account, "month": month}).to_string()
 }
 
-#[tokio::test]
-async fn an_order_and_its_task_are_stored_together() {
-    let server = Server::start(&manifest(ALLOWED)).await;
+async fn an_order_and_its_task_are_stored_together(engine: EngineKind) {
+    let server = Server::start(engine, &manifest(ALLOWED)).await;
     let (status, body) = server.order(&order("r-1", "2026-10")).await;
     assert_eq!(status, 202, "{body}");
     let task: TaskId = body["taskId"].as_str().unwrap().parse().unwrap();
@@ -30,9 +30,8 @@ async fn an_order_and_its_task_are_stored_together() {
     assert_eq!(server.orders().await, [noted]);
 }
 
-#[tokio::test]
-async fn what_is_rolled_back_leaves_no_task() {
-    let server = Server::start(&manifest(ALLOWED)).await;
+async fn what_is_rolled_back_leaves_no_task(engine: EngineKind) {
+    let server = Server::start(engine, &manifest(ALLOWED)).await;
     let (status, _) = server.order(&order("r-1", "2026-10")).await;
     assert_eq!(status, 202);
     // The task of this one is enqueued before the order turns out to be taken.
@@ -42,9 +41,8 @@ async fn what_is_rolled_back_leaves_no_task() {
     assert_eq!(server.orders().await.len(), 1);
 }
 
-#[tokio::test]
-async fn two_orders_of_a_month_share_a_task() {
-    let server = Server::start(&manifest(ALLOWED)).await;
+async fn two_orders_of_a_month_share_a_task(engine: EngineKind) {
+    let server = Server::start(engine, &manifest(ALLOWED)).await;
     let (_, first) = server.order(&order("r-1", "2026-10")).await;
     let (_, second) = server.order(&order("r-2", "2026-10")).await;
     assert_eq!(first["taskId"], second["taskId"]);
@@ -52,9 +50,8 @@ async fn two_orders_of_a_month_share_a_task() {
     assert_eq!(server.orders().await.len(), 2);
 }
 
-#[tokio::test]
-async fn what_the_allow_list_does_not_name_is_refused_with_its_code() {
-    let server = Server::start(&manifest("")).await;
+async fn what_the_allow_list_does_not_name_is_refused_with_its_code(engine: EngineKind) {
+    let server = Server::start(engine, &manifest("")).await;
     let (status, body) = server.order(&order("r-1", "2026-10")).await;
     assert_eq!(status, 403, "{body}");
     assert_eq!(body["code"], "source_not_allowed");
@@ -64,9 +61,8 @@ async fn what_the_allow_list_does_not_name_is_refused_with_its_code() {
     assert!(server.orders().await.is_empty());
 }
 
-#[tokio::test]
-async fn a_wrong_order_is_refused_before_anything_is_begun() {
-    let server = Server::start(&manifest(ALLOWED)).await;
+async fn a_wrong_order_is_refused_before_anything_is_begun(engine: EngineKind) {
+    let server = Server::start(engine, &manifest(ALLOWED)).await;
     for body in ["{", "{}", &order("r-1", "2026-13"), &format!("\"{}\"", "x".repeat(20_000))] {
         let (status, answer) = server.order(body).await;
         assert!((400..500).contains(&status), "{status} {answer}");
@@ -82,6 +78,15 @@ async fn a_missing_key_is_told_with_the_command_that_makes_it() {
     let home = tempfile::tempdir().unwrap();
     let key_file = home.path().join("api-1.json");
     let manifest = manifest(ALLOWED);
-    let error = api::Api::open(home.path(), &key_file, &manifest).await.unwrap_err();
+    let error =
+        api::Api::open(api::Place::Folder(home.path()), &key_file, &manifest).await.unwrap_err();
     assert!(error.to_string().contains("main-worker keys make --source api"), "{error}");
 }
+
+testkit::on_each_engine!(
+    an_order_and_its_task_are_stored_together,
+    what_is_rolled_back_leaves_no_task,
+    two_orders_of_a_month_share_a_task,
+    what_the_allow_list_does_not_name_is_refused_with_its_code,
+    a_wrong_order_is_refused_before_anything_is_begun,
+);

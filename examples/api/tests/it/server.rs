@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use api::Api;
-use database::{Db, Query};
+use api::{Api, Place};
+use database::{Db, EngineKind, Query};
 use envelope::{Algorithm, KeyFile};
 use serde_json::{Value, json};
-use tasks::SqliteStore;
+use tasks::{PostgresStore, SqliteStore, TaskStore};
 use tempfile::TempDir;
-use testkit::{Inbox, TestClock};
+use testkit::{Inbox, TestClock, TestDb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use values::Timestamp;
+use values::{Secret, Timestamp};
 
 /// Rules under which the API may ask for the jobs named.
 pub(crate) fn manifest(jobs: &str) -> String {
@@ -36,21 +36,38 @@ pub(crate) struct Server {
     pub(crate) db: Db,
     pub(crate) inbox: Inbox,
     _home: TempDir,
+    _database: Option<TestDb>,
 }
 
 impl Server {
-    pub(crate) async fn start(manifest: &str) -> Self {
+    pub(crate) async fn start(engine: EngineKind, manifest: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let key_file = home.path().join("api-1.json");
         write_key(&key_file);
-        let api = Api::open(home.path(), &key_file, manifest).await.unwrap();
+        let database = match engine {
+            EngineKind::Sqlite => None,
+            EngineKind::Postgres => Some(TestDb::new(engine, "tasks", &[tasks::SCHEMA]).await),
+        };
+        let url = database.as_ref().and_then(TestDb::url).map(|url| Secret::new(url.to_owned()));
+        let place = url.as_ref().map_or(Place::Folder(home.path()), Place::Server);
+        let api = Api::open(place, &key_file, manifest).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(api::serve(listener, api));
-        // Another process would look at the store in the same way.
-        let db = Db::open_sqlite(&home.path().join("main.db")).await.unwrap();
-        let store = SqliteStore::open(db.clone(), Arc::new(TestClock::default())).await.unwrap();
-        Self { address, db, inbox: Inbox::new(Arc::new(store)), _home: home }
+        // Another process would look at the store in the same way, later.
+        let clock = Arc::new(TestClock::default());
+        clock.set("2100-01-01T00:00:00Z".parse().unwrap());
+        let (db, store): (Db, Arc<dyn TaskStore>) = match &database {
+            None => {
+                let db = Db::open_sqlite(&home.path().join("main.db")).await.unwrap();
+                (db.clone(), Arc::new(SqliteStore::open(db, clock).await.unwrap()))
+            }
+            Some(database) => {
+                let db = database.db.clone();
+                (db.clone(), Arc::new(PostgresStore::open(db, clock).await.unwrap()))
+            }
+        };
+        Self { address, db, inbox: Inbox::new(store), _home: home, _database: database }
     }
 
     /// Posts an order; returns the status and the body.

@@ -34,6 +34,8 @@ pub(super) async fn apply(
     lines: &[(u64, Record)],
     now: Timestamp,
 ) -> Result<Applied, DbError> {
+    // What is looked up must still be so when it is written.
+    tx.lock("models: import").await?;
     let mut applied = Applied::default();
     for run in lines.chunk_by(|left, right| left.1.kind() == right.1.kind()) {
         let (mut of_accounts, mut of_projects, mut of_streams) = (vec![], vec![], vec![]);

@@ -1,11 +1,13 @@
 //! The usage rows of one file, and the month sums that follow them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use database::{DbError, Query, Tx};
 use values::{LogFileId, Month, StreamId, Timestamp, UsageKind};
 
 use crate::reader::whole;
+use crate::roll_up::Change;
+use crate::usage::lock;
 use crate::{Reader, UsageRow, batch};
 
 /// What became of the usage rows of a file.
@@ -75,6 +77,7 @@ pub(crate) async fn replace(
         ]
     })
     .await?;
+    lock(tx).await?;
     move_months(tx, &difference(&before, &after)?).await?;
     Ok(replaced)
 }
@@ -199,14 +202,16 @@ async fn move_months(tx: &mut Tx<'_>, months: &Months) -> Result<(), DbError> {
     for ((stream, month, kind), amount) in falling {
         lower(tx, (*stream, *month, *kind), *amount).await?;
     }
-    let mut touched: Vec<(Month, StreamId)> =
-        months.keys().map(|(stream, month, _)| (*month, *stream)).collect();
-    touched.sort_unstable();
-    touched.dedup();
+    let touched = months.keys().map(|(stream, month, _)| (*month, *stream)).collect();
+    mark(tx, &touched).await
+}
+
+/// Has the account of each stream summed again for that month.
+pub(crate) async fn mark(tx: &mut Tx<'_>, changes: &BTreeSet<Change>) -> Result<(), DbError> {
+    let changes: Vec<&Change> = changes.iter().collect();
     let into = "INSERT INTO usage_dirty (month, stream_id) VALUES";
-    // An update that changes nothing, so that the row is held against a roll-up at the same time.
-    let conflict = "ON CONFLICT (month, stream_id) DO UPDATE SET month = excluded.month";
-    batch::insert(tx, into, conflict, &touched, |(month, stream)| {
+    let conflict = "ON CONFLICT (month, stream_id) DO NOTHING";
+    batch::insert(tx, into, conflict, &changes, |(month, stream)| {
         [(*month).into(), (*stream).into()]
     })
     .await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use database::EngineKind;
 use models::transfer::{ImportOptions, Importer, LineReader};
 use models::{UsageRow, accounts, usage as sums};
 use proptest::prelude::*;
@@ -9,8 +10,6 @@ use values::{Month, Timestamp, UsageKind};
 
 use crate::support::{Store, account_id, month, now, stream_id};
 
-/// Each case has a database file of its own, so there are not too many.
-const CASES: u32 = 24;
 const FIRST_HOUR: &str = "2026-09-29T00:00:00Z";
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -52,8 +51,8 @@ fn expected(attempts: &[(u8, Vec<UsageRow>)]) -> BTreeMap<(u128, Month), u64> {
     sums
 }
 
-async fn check_sums(attempts: Vec<(u8, Vec<UsageRow>)>) {
-    let store = Store::new().await;
+async fn check_sums(engine: EngineKind, attempts: Vec<(u8, Vec<UsageRow>)>) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..5).await;
     for (number, (file, rows)) in attempts.iter().enumerate() {
         store.complete(&format!("file-{file}"), rows).await.unwrap();
@@ -77,8 +76,8 @@ async fn check_sums(attempts: Vec<(u8, Vec<UsageRow>)>) {
     }
 }
 
-async fn check_import(text: &[u8], keep_going: bool) {
-    let store = Store::new().await;
+async fn check_import(engine: EngineKind, text: &[u8], keep_going: bool) {
+    let store = Store::new(engine).await;
     let options = ImportOptions { keep_going, batch: 2 };
     let mut importer = Importer::new(store.db.clone(), options, now());
     let (mut reader, mut line) = (LineReader::new(text), Vec::new());
@@ -111,40 +110,53 @@ const GOOD: &str = concat!(
     "\n",
 );
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
+/// The laws on one engine.
+macro_rules! laws {
+    ($name:ident, $engine:expr, $cases:literal) => {
+        mod $name {
+            use super::*;
 
-    #[test]
-    fn the_last_attempt_at_each_file_counts_once(attempts in attempts()) {
-        block_on(check_sums(attempts));
-    }
+            proptest! {
+                #![proptest_config(ProptestConfig { cases: $cases, ..ProptestConfig::default() })]
 
-    #[test]
-    fn files_in_any_order_and_again_give_one_sum(
-        files in proptest::collection::vec(proptest::collection::vec(row(), 0..40), 1..5),
-        order in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
-    ) {
-        let mut attempts: Vec<(u8, Vec<UsageRow>)> = (0..).zip(files.clone()).collect();
-        for index in order {
-            let again = index.index(files.len());
-            attempts.push((u8::try_from(again).unwrap(), files[again].clone()));
-            attempts.rotate_left(again);
+                #[test]
+                fn the_last_attempt_at_each_file_counts_once(attempts in attempts()) {
+                    block_on(check_sums($engine, attempts));
+                }
+
+                #[test]
+                fn files_in_any_order_and_again_give_one_sum(
+                    files in proptest::collection::vec(proptest::collection::vec(row(), 0..40), 1..5),
+                    order in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+                ) {
+                    let mut attempts: Vec<(u8, Vec<UsageRow>)> = (0..).zip(files.clone()).collect();
+                    for index in order {
+                        let again = index.index(files.len());
+                        attempts.push((u8::try_from(again).unwrap(), files[again].clone()));
+                        attempts.rotate_left(again);
+                    }
+                    block_on(check_sums($engine, attempts));
+                }
+
+                #[test]
+                fn any_bytes_are_imported_or_refused(
+                    noise in proptest::collection::vec(any::<u8>(), 0..300),
+                    flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+                    keep_going: bool,
+                ) {
+                    block_on(check_import($engine, &noise, keep_going));
+                    let mut damaged = GOOD.repeat(2).into_bytes();
+                    for (place, byte) in flips {
+                        let place = place.index(damaged.len());
+                        damaged[place] = byte;
+                    }
+                    block_on(check_import($engine, &damaged, keep_going));
+                }
+            }
         }
-        block_on(check_sums(attempts));
-    }
-
-    #[test]
-    fn any_bytes_are_imported_or_refused(
-        noise in proptest::collection::vec(any::<u8>(), 0..300),
-        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        keep_going: bool,
-    ) {
-        block_on(check_import(&noise, keep_going));
-        let mut damaged = GOOD.repeat(2).into_bytes();
-        for (place, byte) in flips {
-            let place = place.index(damaged.len());
-            damaged[place] = byte;
-        }
-        block_on(check_import(&damaged, keep_going));
-    }
+    };
 }
+
+// Each case has a database of its own, so there are not too many.
+laws!(on_sqlite, EngineKind::Sqlite, 24);
+laws!(on_postgres, EngineKind::Postgres, 6);

@@ -1,6 +1,6 @@
 //! The log ledger, and what completing a file does to usage.
 
-use database::{DbError, Query};
+use database::{DbError, EngineKind, Query};
 use models::ledger::{self, Discovered, LedgerCounts, LogMarker, MAX_PROBLEM_BYTES};
 use models::{FileOutcome, LogState, UsageRow, usage as sums};
 use values::UsageKind;
@@ -18,9 +18,8 @@ async fn bytes(store: &Store, stream: u128, of: &str) -> u64 {
     found.unwrap().total_bytes
 }
 
-#[tokio::test]
-async fn only_complete_files_need_no_work() {
-    let store = Store::new().await;
+async fn only_complete_files_need_no_work(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let keys: Vec<String> = (1..=300).map(|n| format!("file-{n}")).collect();
     let found: Vec<Discovered> = keys
         .iter()
@@ -51,9 +50,8 @@ async fn only_complete_files_need_no_work() {
     assert_eq!((failed.state, failed.error.as_deref()), (LogState::Failed, Some("cut off")));
 }
 
-#[tokio::test]
-async fn completing_twice_leaves_the_same_state() {
-    let store = Store::new().await;
+async fn completing_twice_leaves_the_same_state(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let rows = [
         usage(1, "2026-10-31T23:59:59Z", HLS, 100),
         usage(1, "2026-10-31T23:10:00Z", HLS, 50),
@@ -71,9 +69,8 @@ async fn completing_twice_leaves_the_same_state() {
     assert_eq!((file.state, file.attempts, file.bytes), (LogState::Complete, 2, Some(158)));
 }
 
-#[tokio::test]
-async fn a_new_outcome_replaces_the_old_one_and_only_it() {
-    let store = Store::new().await;
+async fn a_new_outcome_replaces_the_old_one_and_only_it(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.complete("a", &[usage(1, "2026-10-05T10:00:00Z", HLS, 100)]).await.unwrap();
     store.complete("b", &[usage(1, "2026-10-05T10:00:00Z", HLS, 11)]).await.unwrap();
     assert_eq!(bytes(&store, 1, "2026-10").await, 111);
@@ -85,9 +82,8 @@ async fn a_new_outcome_replaces_the_old_one_and_only_it() {
     assert_eq!(number(&store, left).await, 1, "no row of zeros stays behind");
 }
 
-#[tokio::test]
-async fn a_part_that_falls_while_another_rises_is_counted_right() {
-    let store = Store::new().await;
+async fn a_part_that_falls_while_another_rises_is_counted_right(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let row = |bytes, lines| UsageRow { lines, ..usage(1, "2026-10-05T10:00:00Z", HLS, bytes) };
     store.complete("a", &[row(100, 9)]).await.unwrap();
     store.complete("b", &[row(1_000, 1)]).await.unwrap();
@@ -96,9 +92,8 @@ async fn a_part_that_falls_while_another_rises_is_counted_right() {
     assert_eq!((sum.total_bytes, sum.lines), (1_200, 3));
 }
 
-#[tokio::test]
-async fn nothing_of_a_refused_completion_is_stored() {
-    let store = Store::new().await;
+async fn nothing_of_a_refused_completion_is_stored(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.complete("a", &[usage(1, "2026-10-05T10:00:00Z", HLS, 5)]).await.unwrap();
     let huge = u64::try_from(i64::MAX).unwrap();
     let rows = [usage(1, "2026-10-05T10:00:00Z", HLS, huge - 2)];
@@ -139,16 +134,14 @@ async fn models_error(store: &Store, rows: &[UsageRow]) -> String {
     done.unwrap_err().to_string()
 }
 
-#[tokio::test]
-async fn a_file_must_be_begun_before_it_is_complete() {
-    let store = Store::new().await;
+async fn a_file_must_be_begun_before_it_is_complete(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let error = models_error(&store, &[]).await;
     assert!(error.contains("begin it first"), "{error}");
 }
 
-#[tokio::test]
-async fn a_failed_repeat_leaves_a_complete_file_alone() {
-    let store = Store::new().await;
+async fn a_failed_repeat_leaves_a_complete_file_alone(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.complete("a", &[usage(1, "2026-10-05T10:00:00Z", HLS, 5)]).await.unwrap();
     let mut work = store.begin().await;
     let mut tx = work.tx();
@@ -159,9 +152,8 @@ async fn a_failed_repeat_leaves_a_complete_file_alone() {
     assert_eq!(bytes(&store, 1, "2026-10").await, 5);
 }
 
-#[tokio::test]
-async fn keeps_as_many_line_problems_as_fit() {
-    let store = Store::new().await;
+async fn keeps_as_many_line_problems_as_fit(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.complete("a", &[]).await.unwrap();
     let problems = vec!["x".repeat(1_000); 1_000];
     let outcome =
@@ -179,9 +171,8 @@ async fn keeps_as_many_line_problems_as_fit() {
     assert_eq!(kept.len(), (MAX_PROBLEM_BYTES - 2) / 1_003);
 }
 
-#[tokio::test]
-async fn remembers_how_far_a_source_was_listed() {
-    let store = Store::new().await;
+async fn remembers_how_far_a_source_was_listed(engine: EngineKind) {
+    let store = Store::new(engine).await;
     assert_eq!(ledger::marker(&store.db, "cdn").await.unwrap(), None);
     for day in ["2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z"] {
         let marker = LogMarker {
@@ -195,3 +186,15 @@ async fn remembers_how_far_a_source_was_listed() {
         assert_eq!(ledger::marker(&store.db, "cdn").await.unwrap(), Some(marker));
     }
 }
+
+testkit::on_each_engine!(
+    only_complete_files_need_no_work,
+    completing_twice_leaves_the_same_state,
+    a_new_outcome_replaces_the_old_one_and_only_it,
+    a_part_that_falls_while_another_rises_is_counted_right,
+    nothing_of_a_refused_completion_is_stored,
+    a_file_must_be_begun_before_it_is_complete,
+    a_failed_repeat_leaves_a_complete_file_alone,
+    keeps_as_many_line_problems_as_fit,
+    remembers_how_far_a_source_was_listed,
+);

@@ -1,5 +1,7 @@
-//! Tests of the tables on a real database file each.
+//! Tests of the tables on real databases of both engines, one each.
 
+#[cfg(test)]
+mod at_once;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

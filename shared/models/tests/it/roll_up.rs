@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use database::EngineKind;
 use models::roll_up::{RolledUp, roll_up};
 use models::usage::{account_month, accounts_of_month, month_total, project_month, stream_month};
 use models::{accounts, projects, streams};
@@ -37,9 +38,8 @@ async fn fill(store: &Store, streams: std::ops::Range<u128>) {
     }
 }
 
-#[tokio::test]
-async fn adds_up_streams_projects_and_accounts() {
-    let store = Store::new().await;
+async fn adds_up_streams_projects_and_accounts(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let mut work = store.begin().await;
     let mut tx = work.tx();
     accounts::upsert_many(&mut tx, &[account(1), account(2)]).await.unwrap();
@@ -62,9 +62,9 @@ async fn adds_up_streams_projects_and_accounts() {
     assert_eq!(sum.total_bytes, 15_688_082);
     let sum = project_month(&store.db, project_id(1), last).await.unwrap();
     assert_eq!(sum.total_bytes, 6_086_158);
-    let this_and_last = (of_account(&store, 1, THIS).await, of_account(&store, 1, LAST).await);
-    assert_eq!(this_and_last, (Some(31_376_164), Some(12_172_316)));
-    assert_eq!(31_376_164 + 12_172_316, 43_548_480);
+    let of_both = [of_account(&store, 1, THIS).await, of_account(&store, 1, LAST).await];
+    assert_eq!(of_both, [Some(31_376_164), Some(12_172_316)]);
+    assert_eq!(of_both.iter().flatten().sum::<u64>(), 43_548_480);
     assert_eq!(of_account(&store, 2, THIS).await, Some(7_844_041), "a foreign project");
 
     let total = month_total(&store.db, this).await.unwrap();
@@ -75,9 +75,8 @@ async fn adds_up_streams_projects_and_accounts() {
     assert_eq!(most[0].usage.updated_at, now());
 }
 
-#[tokio::test]
-async fn what_is_deleted_still_counts() {
-    let store = Store::new().await;
+async fn what_is_deleted_still_counts(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..3).await;
     let mut work = store.begin().await;
     let mut gone = (project(1, 1), stream(1, Some(1)));
@@ -91,9 +90,8 @@ async fn what_is_deleted_still_counts() {
     assert_eq!(of_account(&store, 1, THIS).await, Some(15_688_082));
 }
 
-#[tokio::test]
-async fn a_stream_brings_its_usage_when_it_leaves_the_pool() {
-    let store = Store::new().await;
+async fn a_stream_brings_its_usage_when_it_leaves_the_pool(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     let mut work = store.begin().await;
     let pooled = [stream(7, None), stream(8, None)];
@@ -121,9 +119,8 @@ async fn a_stream_brings_its_usage_when_it_leaves_the_pool() {
     assert_eq!(of_account(&store, 1, LAST).await, Some(6_086_158));
 }
 
-#[tokio::test]
-async fn looks_at_one_month_and_at_so_many_changes_as_it_is_told() {
-    let store = Store::new().await;
+async fn looks_at_one_month_and_at_so_many_changes_as_it_is_told(engine: EngineKind) {
+    let store = Store::new(engine).await;
     for number in 1..=5 {
         store.customer(number, number * 10..number * 10 + 3).await;
         fill(&store, number * 10..number * 10 + 3).await;
@@ -141,9 +138,8 @@ async fn looks_at_one_month_and_at_so_many_changes_as_it_is_told() {
     assert_eq!(store.roll_up(None, 1).await, 0, "nothing has changed since");
 }
 
-#[tokio::test]
-async fn usage_taken_back_lowers_the_account() {
-    let store = Store::new().await;
+async fn usage_taken_back_lowers_the_account(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     fill(&store, 1..2).await;
     store.roll_up(None, 10).await;
@@ -152,11 +148,10 @@ async fn usage_taken_back_lowers_the_account() {
     assert_eq!(of_account(&store, 1, THIS).await, Some(0));
 }
 
-#[tokio::test]
-async fn an_account_beyond_what_a_table_keeps_holds_up_no_other() {
+async fn an_account_beyond_what_a_table_keeps_holds_up_no_other(engine: EngineKind) {
     const MOST: u64 = i64::MAX.cast_unsigned();
     const AT: &str = "2026-10-05T10:00:00Z";
-    let store = Store::new().await;
+    let store = Store::new(engine).await;
     store.customer(1, 10..14).await;
     store.customer(2, 20..22).await;
     for stream in [10, 11, 20, 21] {
@@ -200,10 +195,9 @@ async fn an_account_beyond_what_a_table_keeps_holds_up_no_other() {
     assert_eq!(of_account(&store, 1, THIS).await, Some(10));
 }
 
-#[tokio::test]
-async fn reports_of_more_than_a_table_keeps_show_the_most_there_can_be() {
+async fn reports_of_more_than_a_table_keeps_show_the_most_there_can_be(engine: EngineKind) {
     const MOST: u64 = i64::MAX.cast_unsigned();
-    let store = Store::new().await;
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     store.customer(2, 2..3).await;
     for stream in [1, 2] {
@@ -218,3 +212,13 @@ async fn reports_of_more_than_a_table_keeps_show_the_most_there_can_be() {
     let sum = stream_month(&store.db, stream_id(1), month(THIS)).await.unwrap();
     assert_eq!((sum.total_bytes, sum.hls_bytes, sum.vod_bytes), (MOST, MOST, MOST));
 }
+
+testkit::on_each_engine!(
+    adds_up_streams_projects_and_accounts,
+    what_is_deleted_still_counts,
+    a_stream_brings_its_usage_when_it_leaves_the_pool,
+    looks_at_one_month_and_at_so_many_changes_as_it_is_told,
+    usage_taken_back_lowers_the_account,
+    an_account_beyond_what_a_table_keeps_holds_up_no_other,
+    reports_of_more_than_a_table_keeps_show_the_most_there_can_be,
+);

@@ -1,24 +1,23 @@
 //! A database of its own for each test, and rows to put into it.
 
-use database::{Db, DbError, Transaction};
+use database::{Db, DbError, EngineKind, Transaction};
 use models::{
     Account, BillingProvider, FileOutcome, FileTotals, Project, Stream, UsageRow, accounts, ledger,
     projects, streams,
 };
+use testkit::TestDb;
 use values::{AccountId, LogFileId, Month, ProjectId, StreamId, Timestamp, UsageKind};
 
-/// A migrated database that is deleted with its folder.
+/// A migrated database that goes with it.
 pub(crate) struct Store {
     pub(crate) db: Db,
-    _folder: tempfile::TempDir,
+    _database: TestDb,
 }
 
 impl Store {
-    pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open_sqlite(&folder.path().join("main.db")).await.unwrap();
-        models::SCHEMA.migrate(&db, now()).await.unwrap();
-        Self { db, _folder: folder }
+    pub(crate) async fn new(engine: EngineKind) -> Self {
+        let database = TestDb::new(engine, "models", &[models::SCHEMA]).await;
+        Self { db: database.db.clone(), _database: database }
     }
 
     pub(crate) async fn begin(&self) -> Transaction {

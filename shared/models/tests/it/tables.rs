@@ -1,13 +1,12 @@
 //! Accounts, projects and streams.
 
-use database::DbError;
+use database::{DbError, EngineKind};
 use models::{BillingProvider, ThrottledReason, accounts, projects, streams};
 
 use crate::support::{Store, account, at, now, project, project_id, stream, stream_id};
 
-#[tokio::test]
-async fn stores_what_it_is_given_and_takes_on_changes() {
-    let store = Store::new().await;
+async fn stores_what_it_is_given_and_takes_on_changes(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let mut throttled = account(1);
     throttled.billing_provider = BillingProvider::AppDirect;
     throttled.unthrottleable = true;
@@ -23,9 +22,18 @@ async fn stores_what_it_is_given_and_takes_on_changes() {
     }
 }
 
-#[tokio::test]
-async fn pages_through_more_rows_than_one_statement_holds() {
-    let store = Store::new().await;
+async fn a_row_given_twice_takes_on_the_last(engine: EngineKind) {
+    let store = Store::new(engine).await;
+    let renamed = models::Account { name: "Renamed".to_owned(), ..account(1) };
+    let mut work = store.begin().await;
+    let rows = [account(1), account(2), renamed.clone()];
+    accounts::upsert_many(&mut work.tx(), &rows).await.unwrap();
+    work.commit().await.unwrap();
+    assert_eq!(accounts::page(&store.db, None, 10).await.unwrap(), [renamed, account(2)]);
+}
+
+async fn pages_through_more_rows_than_one_statement_holds(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let all: Vec<_> = (1..=999).map(account).collect();
     let mut work = store.begin().await;
     accounts::upsert_many(&mut work.tx(), &all).await.unwrap();
@@ -45,9 +53,8 @@ async fn pages_through_more_rows_than_one_statement_holds() {
     assert_eq!(accounts::find(&store.db, &ids).await.unwrap().len(), 999);
 }
 
-#[tokio::test]
-async fn a_project_keeps_its_account_and_its_key() {
-    let store = Store::new().await;
+async fn a_project_keeps_its_account_and_its_key(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     store.customer(2, 2..3).await;
     let mut moved = project(1, 2);
@@ -64,42 +71,44 @@ async fn a_project_keeps_its_account_and_its_key() {
     assert_eq!(projects::find_by_public_keys(&store.db, &keys).await.unwrap(), [expected]);
 }
 
-#[tokio::test]
-async fn refuses_names_that_are_taken_and_owners_that_are_not_there() {
-    let store = Store::new().await;
+async fn refuses_names_that_are_taken_and_owners_that_are_not_there(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
-    let mut work = store.begin().await;
     let mut twin = stream(9, Some(1));
     twin.name = "stream1".to_owned();
-    let errors = [
-        streams::upsert_many(&mut work.tx(), &[twin]).await.unwrap_err(),
-        streams::upsert_many(&mut work.tx(), &[stream(8, Some(7))]).await.unwrap_err(),
-        projects::upsert_many(&mut work.tx(), &[project(7, 7)]).await.unwrap_err(),
-    ];
+    let mut errors = Vec::new();
+    for row in [twin, stream(8, Some(7))] {
+        let mut work = store.begin().await;
+        errors.push(streams::upsert_many(&mut work.tx(), &[row]).await.unwrap_err());
+        work.rollback().await.unwrap();
+    }
+    let mut work = store.begin().await;
+    errors.push(projects::upsert_many(&mut work.tx(), &[project(7, 7)]).await.unwrap_err());
+    work.rollback().await.unwrap();
     for error in errors {
         assert!(matches!(error, DbError::Constraint { .. }), "{error:?}");
     }
 }
 
-#[tokio::test]
-async fn finds_streams_by_name_deleted_or_not() {
-    let store = Store::new().await;
+async fn finds_streams_by_name_deleted_or_not(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..600).await;
     let mut gone = stream(3, Some(1));
     gone.deleted_at = Some(now());
     let mut work = store.begin().await;
     streams::upsert_many(&mut work.tx(), &[gone]).await.unwrap();
     work.commit().await.unwrap();
-    let names: Vec<String> = (1..=700).map(|n| format!("stream{n}")).collect();
+    let mut names: Vec<String> = (1..=700).map(|n| format!("stream{n}")).collect();
+    // What a log line may say.
+    names.push("str\0eam1".to_owned());
     let found = streams::find_by_names(&store.db, &names).await.unwrap();
     assert_eq!(found.len(), 599);
     assert_eq!(found["stream3"].id, stream_id(3));
     assert_eq!(found["stream3"].instance_name, "cines");
 }
 
-#[tokio::test]
-async fn a_stream_is_handed_out_once() {
-    let store = Store::new().await;
+async fn a_stream_is_handed_out_once(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     store.customer(2, 2..3).await;
     let mut work = store.begin().await;
@@ -112,3 +121,13 @@ async fn a_stream_is_handed_out_once() {
     let found = streams::get(&store.db, stream_id(5)).await.unwrap().unwrap();
     assert_eq!(found.project_id, Some(project_id(2)));
 }
+
+testkit::on_each_engine!(
+    stores_what_it_is_given_and_takes_on_changes,
+    pages_through_more_rows_than_one_statement_holds,
+    a_project_keeps_its_account_and_its_key,
+    refuses_names_that_are_taken_and_owners_that_are_not_there,
+    finds_streams_by_name_deleted_or_not,
+    a_row_given_twice_takes_on_the_last,
+    a_stream_is_handed_out_once,
+);

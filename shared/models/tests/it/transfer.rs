@@ -1,6 +1,6 @@
 //! Import and export.
 
-use database::Query;
+use database::{EngineKind, Query};
 use models::transfer::{
     Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
 };
@@ -75,10 +75,9 @@ fn small_company() -> String {
     lines.join("\n")
 }
 
-#[tokio::test]
-async fn the_same_file_twice_changes_nothing() {
+async fn the_same_file_twice_changes_nothing(engine: EngineKind) {
     for options in [ALL_OR_NOTHING, KEEP_GOING, ImportOptions::default()] {
-        let store = Store::new().await;
+        let store = Store::new(engine).await;
         let report = import(&store, options, &small_company()).await.unwrap();
         assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 2 });
         assert_eq!((report.lines, report.rejected_count), (5, 0));
@@ -89,9 +88,8 @@ async fn the_same_file_twice_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn what_was_exported_comes_back_as_it_was() {
-    let store = Store::new().await;
+async fn what_was_exported_comes_back_as_it_was(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let mut odd = account(1);
     odd.name = "Größe \"7\" \\ 東京 \u{1f9a6}".to_owned();
     odd.throttled_at = Some(at("2026-10-01T00:00:00.000001Z"));
@@ -112,7 +110,7 @@ async fn what_was_exported_comes_back_as_it_was() {
     work.commit().await.unwrap();
 
     let before = everything(&store).await;
-    let other = Store::new().await;
+    let other = Store::new(engine).await;
     let report = import(&other, ImportOptions::default(), &before).await.unwrap();
     assert_eq!(report.accepted, Counts { accounts: 1_200, projects: 2, streams: 2 });
     assert_eq!(everything(&other).await, before);
@@ -120,9 +118,8 @@ async fn what_was_exported_comes_back_as_it_was() {
     assert_eq!(again.accepted, Counts::default());
 }
 
-#[tokio::test]
-async fn the_first_bad_line_ends_an_import_and_nothing_is_stored() {
-    let store = Store::new().await;
+async fn the_first_bad_line_ends_an_import_and_nothing_is_stored(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let text = format!("{}\n{}\nnonsense\n", small_company(), project_line(9, 77));
     let error = import(&store, ALL_OR_NOTHING, &text).await.unwrap_err().to_string();
     assert!(error.starts_with("line 6, `accountId`: there is no account acct_"), "{error}");
@@ -136,8 +133,7 @@ async fn the_first_bad_line_ends_an_import_and_nothing_is_stored() {
     assert_eq!(everything(&store).await, "");
 }
 
-#[tokio::test]
-async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
+async fn going_on_stores_the_good_lines_and_names_the_bad_ones(engine: EngineKind) {
     let text = [
         "{\"kind\":\"acount\"}".to_owned(),
         project_line(1, 1), // its account comes one line too late
@@ -160,7 +156,7 @@ async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
     ]
     .map(|(line, field)| (line, Some(field.to_owned())));
     for batch in [1, 3, 1_000] {
-        let store = Store::new().await;
+        let store = Store::new(engine).await;
         let options = ImportOptions { keep_going: true, batch };
         let report = import(&store, options, &text).await.unwrap();
         assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 1 });
@@ -171,17 +167,15 @@ async fn going_on_stores_the_good_lines_and_names_the_bad_ones() {
     }
 }
 
-#[tokio::test]
-async fn keeps_the_first_hundred_bad_lines_and_counts_all() {
-    let store = Store::new().await;
+async fn keeps_the_first_hundred_bad_lines_and_counts_all(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let report = import(&store, KEEP_GOING, &"nonsense\n".repeat(250)).await.unwrap();
     assert_eq!((report.rejected_count, report.rejected.len()), (250, ImportReport::MAX_KEPT));
     assert_eq!(report.rejected[99].line, 100);
 }
 
-#[tokio::test]
-async fn a_database_that_fails_tells_what_is_stored() {
-    let store = Store::new().await;
+async fn a_database_that_fails_tells_what_is_stored(engine: EngineKind) {
+    let store = Store::new(engine).await;
     let mut importer = Importer::new(store.db.clone(), KEEP_GOING, now());
     for number in 1..=4 {
         importer.push_line(number, account_line(number.into()).as_bytes()).await.unwrap();
@@ -195,19 +189,17 @@ async fn a_database_that_fails_tells_what_is_stored() {
     assert_eq!(exported(&store, Kind::Account).await.lines().count(), 3);
 }
 
-#[tokio::test]
-async fn the_example_of_the_documentation_is_right() {
+async fn the_example_of_the_documentation_is_right(engine: EngineKind) {
     let text = include_str!("../../../../docs/import_export.md");
     let example = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    let store = Store::new().await;
+    let store = Store::new(engine).await;
     let report = import(&store, ALL_OR_NOTHING, example).await.unwrap();
     assert_eq!(report.accepted, Counts { accounts: 1, projects: 1, streams: 2 });
     assert_eq!(everything(&store).await.lines().count(), 4);
 }
 
-#[tokio::test]
-async fn what_a_row_is_bound_to_stays() {
-    let store = Store::new().await;
+async fn what_a_row_is_bound_to_stays(engine: EngineKind) {
+    let store = Store::new(engine).await;
     import(&store, ALL_OR_NOTHING, &small_company()).await.unwrap();
     let lines = [
         (account_line(2) + "\n" + &project_line(1, 2), "this project is of acct_"),
@@ -221,9 +213,8 @@ async fn what_a_row_is_bound_to_stays() {
     }
 }
 
-#[tokio::test]
-async fn a_change_moves_the_time_of_the_change_only() {
-    let store = Store::new().await;
+async fn a_change_moves_the_time_of_the_change_only(engine: EngineKind) {
+    let store = Store::new(engine).await;
     import(&store, ALL_OR_NOTHING, &account_line(1)).await.unwrap();
     let later = at("2026-10-21T00:00:00Z");
     let mut importer = Importer::new(store.db.clone(), ALL_OR_NOTHING, later);
@@ -240,9 +231,8 @@ async fn a_change_moves_the_time_of_the_change_only() {
     assert_eq!(found.updated_at, at("2026-01-01T00:00:00Z"), "when it was made");
 }
 
-#[tokio::test]
-async fn exports_usage_that_no_import_takes() {
-    let store = Store::new().await;
+async fn exports_usage_that_no_import_takes(engine: EngineKind) {
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     let rows = [usage(1, "2026-10-05T10:00:00Z", UsageKind::Hls, 5)];
     store.complete("a", &rows).await.unwrap();
@@ -262,8 +252,7 @@ async fn exports_usage_that_no_import_takes() {
     assert!(error.contains("usage is exported only"), "{error}");
 }
 
-#[tokio::test]
-async fn a_target_that_fails_ends_the_export() {
+async fn a_target_that_fails_ends_the_export(engine: EngineKind) {
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -273,8 +262,22 @@ async fn a_target_that_fails_ends_the_export() {
             Ok(())
         }
     }
-    let store = Store::new().await;
+    let store = Store::new(engine).await;
     store.customer(1, 1..2).await;
     let error = export(&store.db, Kind::Account, &mut Full).await.unwrap_err();
     assert!(matches!(error, TransferError::Write(_)), "{error}");
 }
+
+testkit::on_each_engine!(
+    the_same_file_twice_changes_nothing,
+    what_was_exported_comes_back_as_it_was,
+    the_first_bad_line_ends_an_import_and_nothing_is_stored,
+    going_on_stores_the_good_lines_and_names_the_bad_ones,
+    keeps_the_first_hundred_bad_lines_and_counts_all,
+    a_database_that_fails_tells_what_is_stored,
+    the_example_of_the_documentation_is_right,
+    what_a_row_is_bound_to_stays,
+    a_change_moves_the_time_of_the_change_only,
+    exports_usage_that_no_import_takes,
+    a_target_that_fails_ends_the_export,
+);

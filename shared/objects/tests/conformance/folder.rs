@@ -148,6 +148,7 @@ async fn tells_a_missing_folder_from_a_missing_file() {
     let path = root.path().join("mount");
     let missing = ObjectStore::open(&Location::folder(&path), None).await.unwrap_err();
     assert!(matches!(missing, ObjectError::NoPlace { .. }), "{missing:?}");
+    assert!(missing.is_transient(), "a disk may not be mounted yet");
     File::create(&path).unwrap();
     let file = ObjectStore::open(&Location::folder(&path), None).await.unwrap_err();
     assert!(matches!(file, ObjectError::NoPlace { .. }), "{file:?}");

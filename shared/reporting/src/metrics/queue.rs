@@ -75,7 +75,7 @@ impl Collector for Snapshot {
 }
 
 /// Writes one family of gauges, or nothing if it has no series.
-fn gauges<L: EncodeLabelSet, M: EncodeMetric>(
+pub(crate) fn gauges<L: EncodeLabelSet, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -43,8 +43,10 @@ fn parse(text: &str) -> Parsed {
             name.clone_into(&mut family);
         } else {
             let (series, value) = line.rsplit_once(' ').unwrap();
-            let (name, labels) = series.split_once('{').unwrap();
-            check_labels(labels.strip_suffix('}').unwrap());
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            if !labels.is_empty() {
+                check_labels(labels.strip_suffix('}').unwrap());
+            }
             let base = match parsed.types[&family].as_str() {
                 "histogram" => ["_bucket", "_sum", "_count"]
                     .iter()
@@ -131,20 +133,29 @@ fn every_family_has_its_type() {
     metrics.rejected("bad_proof");
     metrics.store_failed("lease");
     metrics.set_queue(vec![depth("logs/process_log", "available", 1, Some(1))]);
+    metrics.over_quota(&"api".parse().unwrap());
+    metrics.tick_failed("close-month");
+    metrics.schedules_looked_at(Timestamp::EPOCH);
+    metrics.set_conservation(Timestamp::EPOCH, [("logs/process_log", 0)].into_iter());
     let types = parse(&metrics.encode()).types;
     let types: Vec<_> = types.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
     assert_eq!(
         types,
         [
             "main_worker_build_info gauge",
+            "main_worker_conservation_difference_tasks gauge",
+            "main_worker_conservation_success_timestamp_seconds gauge",
+            "main_worker_over_quota_total counter",
             "main_worker_queue_depth gauge",
             "main_worker_queue_oldest_seconds gauge",
             "main_worker_rejections_total counter",
             "main_worker_running gauge",
+            "main_worker_schedules_success_timestamp_seconds gauge",
             "main_worker_store_errors_total counter",
             "main_worker_task_duration_seconds histogram",
             "main_worker_task_wait_seconds histogram",
             "main_worker_tasks_total counter",
+            "main_worker_tick_failures_total counter",
             "main_worker_ticks_total counter",
         ]
     );
@@ -217,6 +228,25 @@ fn a_new_snapshot_of_the_queue_replaces_the_old_one() {
     let parsed = parse(&metrics.encode());
     assert_eq!(parsed.value(sample), None);
     assert_eq!(parsed.sum("main_worker_queue_depth").to_string(), "1");
+}
+
+#[test]
+fn the_last_comparison_of_counts_and_rows_replaces_the_one_before() {
+    let metrics = metrics();
+    assert!(!metrics.encode().contains("conservation"), "nothing was compared yet");
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let rows = [("logs/process_log", 2), ("logs/process_log", 1), ("made/up", 4)];
+    metrics.set_conservation(at(60), rows.into_iter());
+    let of =
+        |job: &str| format!(r#"main_worker_conservation_difference_tasks{{job_name="{job}"}}"#);
+    let parsed = parse(&metrics.encode());
+    assert_eq!(parsed.value(&of("logs/process_log")), Some(3.0));
+    assert_eq!(parsed.value(&of("unknown")), Some(4.0));
+    metrics.set_conservation(at(120), [("logs/process_log", 0)].into_iter());
+    let parsed = parse(&metrics.encode());
+    assert_eq!(parsed.value(&of("logs/process_log")), Some(0.0));
+    assert_eq!(parsed.value(&of("unknown")), None);
+    assert_eq!(parsed.value("main_worker_conservation_success_timestamp_seconds"), Some(120.0));
 }
 
 #[test]

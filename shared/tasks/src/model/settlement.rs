@@ -45,7 +45,8 @@ pub enum Settle {
         /// Fingerprint of the release that does not accept it.
         release: String,
     },
-    /// It goes back as if never leased; an attempt that was begun stays counted.
+    /// It goes back as if never leased; an attempt that was begun stays counted, unless it
+    /// was the last: what is given back can always run again.
     GiveBack,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use envelope::{Proof, RawJson, Stamp};
 use serde::{Deserialize, Serialize};
-use values::{JobName, Source, Span, TaskId, Timestamp};
+use values::{JobName, Rate, Source, Span, TaskId, Timestamp};
 
 /// 0, 1 or 2; 2 is highest, as on IronWorker.
 pub type Priority = u8;
@@ -111,6 +111,8 @@ pub struct NewTask {
     pub parent: Option<TaskId>,
     /// The tick it stands for.
     pub tick: Option<Tick>,
+    /// How many tasks of its source may wait or run, this one included; `None` for any number.
+    pub max_waiting: Option<u64>,
 }
 
 /// What became of a task that was to be stored.
@@ -133,6 +135,35 @@ pub struct Lane {
     pub host: Option<String>,
 }
 
+/// How many tasks of a job may run at once and start in a while, over all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLimits {
+    /// The job.
+    pub job: JobName,
+    /// The most leases at a time; those held ready count.
+    pub max_concurrency: Option<u32>,
+    /// The most starts; tasks with such a limit are never held ready.
+    pub rate: Option<Rate>,
+}
+
+impl JobLimits {
+    /// Takes a job that has no limits.
+    pub fn none(job: JobName) -> Self {
+        Self { job, max_concurrency: None, rate: None }
+    }
+}
+
+/// How many tasks from a source may run at once and start in a while, over all workers and jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLimits {
+    /// The source.
+    pub source: Source,
+    /// The most leases at a time; those held ready count.
+    pub max_concurrency: Option<u32>,
+    /// The most starts; tasks with such a limit are never held ready.
+    pub rate: Option<Rate>,
+}
+
 /// What a worker wants to have.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
@@ -140,8 +171,10 @@ pub struct LeaseRequest {
     pub worker: i64,
     /// Its host.
     pub host: String,
-    /// The jobs it may run, each with the number that may run at once across all workers.
-    pub jobs: Arc<[(JobName, Option<u32>)]>,
+    /// The jobs it may run, with their limits.
+    pub jobs: Arc<[JobLimits]>,
+    /// The sources that have limits; all others have none.
+    pub sources: Arc<[SourceLimits]>,
     /// Tasks to start now; they count as attempts.
     pub start: usize,
     /// Further tasks to hold ready; they do not count until [`crate::TaskStore::start`].
@@ -179,6 +212,21 @@ pub struct StoredTask {
     pub parent: Option<TaskId>,
     /// When it was stored.
     pub enqueued_at: Timestamp,
+}
+
+/// A task that waits: for its time, for a worker, or for a release that accepts it.
+#[derive(Debug, Clone)]
+pub struct WaitingTask {
+    /// Its row.
+    pub row: i64,
+    /// Attempts begun so far.
+    pub attempt: u32,
+    /// Attempts allowed.
+    pub max_attempts: u32,
+    /// Its priority now.
+    pub priority: Priority,
+    /// The task.
+    pub task: StoredTask,
 }
 
 /// A task that this worker holds.

@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use values::{Clock, Timestamp};
 
-use super::enqueue::enqueue;
-use super::group::{Call, Done, Group, Handover, Orphans, Replies, Reply};
+use super::group::{Call, Done, Group, Replies};
 use super::lanes::Lanes;
 use super::lease::{lease, promote, start, unlease};
+use super::quota::enqueue_calls;
 use super::settle::settle;
+use crate::handover::{Handover, Orphans, Reply};
 use crate::{LeaseRequest, StoreError};
 
 /// Calls that may wait for the writer; further callers wait for a place.
@@ -52,6 +53,9 @@ pub(super) struct Actor {
     look_for_due: bool,
     /// When the next scheduled task is due, as far as this process knows.
     next_due: Option<Timestamp>,
+    /// When a rate that keeps a waiting lease from its tasks lets the next one start: by the
+    /// store's clock, and by one that does not jump.
+    next_start: Option<(Timestamp, Instant)>,
     /// The change counter at the latest poll.
     seen: i64,
     polled_at: Instant,
@@ -75,6 +79,7 @@ impl Actor {
             look: true,
             look_for_due: true,
             next_due: None,
+            next_start: None,
             seen: -1,
             polled_at: Instant::now(),
             pause_until: None,
@@ -146,9 +151,10 @@ impl Actor {
     fn patience(&self) -> Duration {
         let poll = POLL.saturating_sub(self.polled_at.elapsed());
         let due = self.next_due.map_or(POLL, |due| due.since(self.clock.now()).to_std());
+        let start = self.next_start.map_or(POLL, |(_, at)| at - Instant::now());
         let until = self.parked.iter().map(|parked| parked.until).min();
         let until = until.map_or(POLL, |until| until - Instant::now());
-        poll.min(due).min(until).max(self.pause()).max(SHORTEST_WAIT)
+        poll.min(due).min(start).min(until).max(self.pause()).max(SHORTEST_WAIT)
     }
 
     /// Finds out whether a task has become due, or another process has written.
@@ -156,7 +162,9 @@ impl Actor {
         if self.parked.is_empty() || !self.pause().is_zero() {
             return;
         }
-        self.look |= self.next_due.is_some_and(|due| due <= self.clock.now());
+        let now = self.clock.now();
+        self.look |= self.next_due.is_some_and(|due| due <= now);
+        self.look |= self.next_start.is_some_and(|(at, by)| at <= now || by <= Instant::now());
         if self.polled_at.elapsed() < POLL {
             return;
         }
@@ -191,7 +199,9 @@ impl Actor {
         }
         if !group.tasks.is_empty() {
             self.look_for_due |= group.tasks.iter().any(|task| task.stamp.run_at.is_some());
-            done.enqueued = enqueue(&mut tx, &mut self.lanes, now, &group.tasks).await?;
+            let (tasks, sizes) = (&group.tasks, &group.sizes);
+            done.enqueued =
+                enqueue_calls(&mut tx, &mut self.lanes, now, tasks, sizes, None).await?;
         }
         if !group.settlements.is_empty() {
             self.look_for_due |= group.settlements.iter().any(|s| s.settle.may_schedule());
@@ -207,13 +217,16 @@ impl Actor {
         if self.look_for_due || self.next_due.is_some_and(|due| due <= now) {
             self.next_due = promote(&mut tx, now).await?;
         }
+        let mut next_start: Option<Timestamp> = None;
         for (at, parked) in self.parked.iter().enumerate() {
             let token = i64::from_be_bytes(crate::random_bytes()) & i64::MAX;
             let leased = lease(&mut tx, &parked.request, now, token).await?;
-            if !leased.is_empty() {
-                done.leased.push((at, leased));
+            next_start = next_start.into_iter().chain(leased.next_start).min();
+            if !leased.tasks.is_empty() {
+                done.leased.push((at, leased.tasks));
             }
         }
+        self.next_start = next_start.map(|at| (at, Instant::now() + at.since(now).to_std()));
         transaction.commit().await?;
         Ok(done)
     }
@@ -223,9 +236,8 @@ impl Actor {
             let handover = Handover::new(leased, &self.orphans);
             self.parked.remove(at).reply.send(Ok(handover)).ok();
         }
-        let mut enqueued = done.enqueued.into_iter();
-        for (size, reply) in replies.enqueues {
-            reply.send(Ok(enqueued.by_ref().take(size).collect())).ok();
+        for (reply, enqueued) in replies.enqueues.into_iter().zip(done.enqueued) {
+            reply.send(enqueued).ok();
         }
         let mut settled = done.settled.into_iter();
         for (size, reply) in replies.settles {
@@ -246,7 +258,7 @@ impl Actor {
         self.look_for_due = true;
         self.look = true;
         self.pause_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
-        for (_, reply) in replies.enqueues {
+        for reply in replies.enqueues {
             reply.send(Err(error.clone())).ok();
         }
         for (_, reply) in replies.settles {

@@ -113,7 +113,8 @@ impl Changes {
         }
         if !returns.is_empty() {
             let query = Query::new(
-                "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL
+                "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL,
+                   attempt = min(attempt, max_attempts - 1)
                   WHERE seq IN (SELECT value FROM json_each($1))",
             );
             tx.execute(query.bind(numbers(returns))).await?;

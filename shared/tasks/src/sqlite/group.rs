@@ -1,15 +1,12 @@
 //! What is asked of the writer, gathered for one transaction, and who is to be told of it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use database::{DbError, Durability, Tx};
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
 use values::Timestamp;
 
-use crate::{Enqueued, LeaseRequest, LeasedTask, NewTask, Settled, Settlement, StoreError};
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+use super::quota::Answer;
+use crate::handover::{Handover, Reply};
+use crate::{Enqueued, LeaseRequest, LeasedTask, NewTask, Settled, Settlement};
 
 /// A write that is not gathered with others of its kind; it keeps its answer for its caller.
 pub(super) type Work = Box<
@@ -25,73 +22,22 @@ pub(super) enum Call {
     Wake,
 }
 
-/// Leases whose receiver went away before it had them, by row and token.
-#[derive(Clone)]
-pub(super) struct Orphans {
-    leases: Arc<Mutex<Vec<(i64, i64)>>>,
-    calls: mpsc::WeakSender<Call>,
-}
-
-impl Orphans {
-    pub(super) fn new(calls: mpsc::WeakSender<Call>) -> Self {
-        Self { leases: Arc::default(), calls }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    pub(super) fn take(&self) -> Vec<(i64, i64)> {
-        std::mem::take(&mut *self.leases.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn add(&self, leases: impl IntoIterator<Item = (i64, i64)>) {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).extend(leases);
-        // With a full queue the writer is awake and looks by itself.
-        if let Some(calls) = self.calls.upgrade() {
-            calls.try_send(Call::Wake).ok();
-        }
-    }
-}
-
-/// Leased tasks on their way to a worker; dropped unopened, they go back to the queue.
-pub(super) struct Handover {
-    tasks: Vec<LeasedTask>,
-    orphans: Orphans,
-}
-
-impl Handover {
-    pub(super) fn new(tasks: Vec<LeasedTask>, orphans: &Orphans) -> Self {
-        Self { tasks, orphans: orphans.clone() }
-    }
-
-    pub(super) fn open(mut self) -> Vec<LeasedTask> {
-        std::mem::take(&mut self.tasks)
-    }
-}
-
-impl Drop for Handover {
-    fn drop(&mut self) {
-        if !self.tasks.is_empty() {
-            self.orphans.add(self.tasks.iter().map(|task| (task.row, task.token)));
-        }
-    }
-}
-
 /// What a transaction is to do.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) tasks: Vec<NewTask>,
+    /// How many of the tasks belong to each call.
+    pub(super) sizes: Vec<usize>,
     pub(super) settlements: Vec<Settlement>,
     pub(super) starts: Vec<(i64, Vec<(i64, i64)>)>,
     pub(super) writes: Vec<Work>,
     pub(super) durable: bool,
 }
 
-/// Who is to be told; batches by their size.
+/// Who is to be told; settlements by the size of their batch.
 #[derive(Default)]
 pub(super) struct Replies {
-    pub(super) enqueues: Vec<(usize, Reply<Vec<Enqueued>>)>,
+    pub(super) enqueues: Vec<Reply<Vec<Enqueued>>>,
     pub(super) settles: Vec<(usize, Reply<Vec<Settled>>)>,
     pub(super) starts: Vec<Reply<Vec<i64>>>,
     pub(super) writes: Vec<Reply<()>>,
@@ -100,7 +46,7 @@ pub(super) struct Replies {
 /// What a transaction has done.
 #[derive(Default)]
 pub(super) struct Done {
-    pub(super) enqueued: Vec<Enqueued>,
+    pub(super) enqueued: Vec<Answer>,
     pub(super) settled: Vec<Settled>,
     pub(super) started: Vec<Vec<i64>>,
     /// By position among the parked leases, ascending.
@@ -119,7 +65,8 @@ impl Group {
             }
             Call::Enqueue(batch, reply) => {
                 self.durable = true;
-                replies.enqueues.push((batch.len(), reply));
+                replies.enqueues.push(reply);
+                self.sizes.push(batch.len());
                 self.tasks.extend(batch);
             }
             Call::Settle(batch, reply) => {

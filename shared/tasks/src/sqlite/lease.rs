@@ -1,27 +1,27 @@
 //! Leasing: the best tasks first, in one transaction with whatever else waits to be written.
 
-use std::collections::HashMap;
-
 use database::{DbError, Query, Row, Tx};
 use values::{Span, TaskId, Timestamp};
 
+use super::limits;
 use super::lists::{numbers, pairs};
 use super::schema::state;
 use super::workers::{finish, finish_cancelled};
+use crate::limits::{Place, Room};
 use crate::{LeaseRequest, LeasedTask, StoredTask};
 
 /// The most tasks one request is given.
 const MAX_LEASE: usize = 5_000;
 
 /// The columns of a [`StoredTask`], from `mw_envelope e JOIN mw_lane l`.
-pub(super) const STORED: &str =
+pub(crate) const STORED: &str =
     "e.id, l.job, l.source, l.host, e.configuration, e.payload, e.stamp,
     e.proof, e.timeout, e.labels, e.parent, e.enqueued_at";
 /// The number of columns in [`STORED`].
-pub(super) const STORED_COLUMNS: usize = 12;
+pub(crate) const STORED_COLUMNS: usize = 12;
 
 /// Reads the columns of [`STORED`], which come first in the row.
-pub(super) fn stored_task(row: &Row) -> Result<StoredTask, DbError> {
+pub(crate) fn stored_task(row: &Row) -> Result<StoredTask, DbError> {
     let labels: Option<String> = row.get(9)?;
     Ok(StoredTask {
         task_id: row.get::<TaskId>(0)?,
@@ -43,7 +43,14 @@ struct Candidate {
     seq: i64,
     priority: i64,
     run_at: i64,
-    job: usize,
+    place: Place,
+}
+
+/// What a lease request was given, and if that is nothing, when a used up rate lets a task start.
+#[derive(Default)]
+pub(super) struct Leased {
+    pub(super) tasks: Vec<LeasedTask>,
+    pub(super) next_start: Option<Timestamp>,
 }
 
 /// Leases for one request; returns nothing if nothing fits.
@@ -52,27 +59,33 @@ pub(super) async fn lease(
     request: &LeaseRequest,
     now: Timestamp,
     token: i64,
-) -> Result<Vec<LeasedTask>, DbError> {
+) -> Result<Leased, DbError> {
     let wanted = (request.start + request.hold).min(MAX_LEASE);
-    let mut candidates = candidates(tx, request, wanted).await?;
+    let lanes = lanes(tx, request).await?;
+    let places: Vec<Place> = lanes.iter().map(|(_, place)| *place).collect();
+    let mut room = Room::new(request, now, &places);
+    limits::look(tx, &mut room).await?;
+    let mut candidates = candidates(tx, request, &lanes, &room, wanted).await?;
     candidates.sort_by_key(|c| (-c.priority, c.run_at, c.seq));
-    let mut room = room(tx, request, &candidates).await?;
-    candidates.retain(|candidate| match room.get_mut(&candidate.job) {
-        None => true,
-        Some(0) => false,
-        Some(left) => {
-            *left -= 1;
-            true
-        }
+    let mut count = 0;
+    candidates.retain(|candidate| {
+        let takes = count < wanted && room.take(candidate.place, count < request.start);
+        count += usize::from(takes);
+        takes
     });
-    candidates.truncate(wanted);
-    if candidates.is_empty() || !is_alive(tx, request.worker).await? {
-        return Ok(Vec::new());
+    if candidates.is_empty() {
+        limits::keep(tx, &room).await?;
+        return Ok(Leased { tasks: Vec::new(), next_start: room.next_start() });
     }
+    if !is_alive(tx, request.worker).await? {
+        return Ok(Leased::default());
+    }
+    limits::keep(tx, &room).await?;
     let (start, hold) = candidates.split_at(request.start.min(candidates.len()));
     take(tx, request.worker, token, Some(now), start).await?;
     take(tx, request.worker, token, None, hold).await?;
-    read(tx, token, now, &candidates, start.len()).await
+    let tasks = read(tx, token, now, &candidates, start.len()).await?;
+    Ok(Leased { tasks, next_start: None })
 }
 
 /// Whether the worker may hold tasks: nobody would return those of one declared dead.
@@ -81,72 +94,55 @@ async fn is_alive(tx: &mut Tx<'_>, worker: i64) -> Result<bool, DbError> {
     Ok(tx.first(query).await?.is_some())
 }
 
-/// The best `wanted` tasks of each lane that this worker may serve.
-async fn candidates(
-    tx: &mut Tx<'_>,
-    request: &LeaseRequest,
-    wanted: usize,
-) -> Result<Vec<Candidate>, DbError> {
+/// The lanes with waiting tasks that this worker may serve.
+async fn lanes(tx: &mut Tx<'_>, request: &LeaseRequest) -> Result<Vec<(i64, Place)>, DbError> {
     let query = Query::new(
         "WITH RECURSIVE work (lane) AS (
            SELECT min(lane) FROM mw_task WHERE state = 1
            UNION ALL
            SELECT (SELECT min(lane) FROM mw_task WHERE state = 1 AND lane > work.lane)
              FROM work WHERE work.lane IS NOT NULL)
-         SELECT l.id, l.job FROM work JOIN mw_lane l ON l.id = work.lane
+         SELECT l.id, l.job, l.source FROM work JOIN mw_lane l ON l.id = work.lane
           WHERE l.host IN ('', $1)
             AND NOT EXISTS (SELECT 1 FROM mw_pause p WHERE p.job IN (l.job, '*'))",
     );
-    let lanes = tx.all(query.bind(request.host.as_str())).await?;
+    let mut lanes = Vec::new();
+    for row in tx.all(query.bind(request.host.as_str())).await? {
+        let (job, source): (String, String) = (row.get(1)?, row.get(2)?);
+        if let Some(place) = request.place(&job, &source) {
+            lanes.push((row.get(0)?, place));
+        }
+    }
+    Ok(lanes)
+}
+
+/// The best tasks of each lane: `wanted`, or as many as limits leave room for.
+async fn candidates(
+    tx: &mut Tx<'_>,
+    request: &LeaseRequest,
+    lanes: &[(i64, Place)],
+    room: &Room<'_>,
+    wanted: usize,
+) -> Result<Vec<Candidate>, DbError> {
     let above = request.above.map_or(-1, i64::from);
     let mut found = Vec::new();
-    for lane in lanes {
-        let job: String = lane.get(1)?;
-        let Some(job) = request.jobs.iter().position(|(name, _)| name.as_str() == job) else {
+    for (lane, place) in lanes.iter().copied() {
+        let most = room.most(place).min(wanted);
+        if most == 0 {
             continue;
-        };
+        }
         let query = Query::new(
             "SELECT seq, priority, run_at FROM mw_task
               WHERE state = 1 AND lane = $1 AND priority > $2
               ORDER BY priority DESC, run_at, seq LIMIT $3",
         );
-        let limit = i64::try_from(wanted).expect("bounded by MAX_LEASE");
-        let query = query.bind(lane.get::<i64>(0)?).bind(above).bind(limit);
-        for row in tx.all(query).await? {
+        let limit = i64::try_from(most).expect("bounded by MAX_LEASE");
+        for row in tx.all(query.bind(lane).bind(above).bind(limit)).await? {
             let (seq, priority, run_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            found.push(Candidate { seq, priority, run_at, job });
+            found.push(Candidate { seq, priority, run_at, place });
         }
     }
     Ok(found)
-}
-
-/// For each job with a limit that has candidates: how many more of it may run.
-async fn room(
-    tx: &mut Tx<'_>,
-    request: &LeaseRequest,
-    candidates: &[Candidate],
-) -> Result<HashMap<usize, u32>, DbError> {
-    let mut room: HashMap<usize, u32> = candidates
-        .iter()
-        .filter_map(|candidate| Some((candidate.job, request.jobs[candidate.job].1?)))
-        .collect();
-    if room.is_empty() {
-        return Ok(room);
-    }
-    let rows = tx
-        .all(Query::new(
-            "SELECT l.job, count(*) FROM mw_task t JOIN mw_lane l ON l.id = t.lane
-              WHERE t.state = 2 GROUP BY l.job",
-        ))
-        .await?;
-    for row in rows {
-        let (job, running): (String, i64) = (row.get(0)?, row.get(1)?);
-        let at = request.jobs.iter().position(|(name, _)| name.as_str() == job);
-        if let Some(left) = at.and_then(|at| room.get_mut(&at)) {
-            *left = left.saturating_sub(u32::try_from(running).unwrap_or(u32::MAX));
-        }
-    }
-    Ok(room)
 }
 
 async fn take(
@@ -255,7 +251,7 @@ pub(super) async fn start(
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Undoes leases nobody received; their attempts do not count.
+/// Undoes leases nobody received; their attempts do not count, but rates have counted their starts.
 pub(super) async fn unlease(
     tx: &mut Tx<'_>,
     now: Timestamp,

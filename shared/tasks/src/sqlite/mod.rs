@@ -6,12 +6,16 @@ mod enqueue;
 mod group;
 mod lanes;
 mod lease;
+mod limits;
 mod lists;
 mod operate;
+mod quota;
 mod record;
 mod schema;
 mod search;
 mod settle;
+mod tally;
+mod waiting;
 mod workers;
 
 use std::fmt;
@@ -20,16 +24,22 @@ use std::sync::{Arc, Mutex};
 use actor::{Actor, QUEUE};
 use database::{Db, DbError, Durability, Query, Tx};
 use futures_util::future::BoxFuture;
-use group::{Call, Orphans, Work};
+use group::{Call, Work};
+pub(crate) use lease::{STORED, STORED_COLUMNS, stored_task};
 pub use schema::SCHEMA;
+pub(crate) use schema::state;
+pub(crate) use search::{attempts, rejections};
 use tokio::sync::{mpsc, oneshot};
 use values::{Clock, Span, TaskId, Timestamp};
+pub(crate) use waiting::waiting;
 
+use crate::handover::Orphans;
 use crate::store::StoreFuture;
 use crate::{
-    Beat, Enqueued, HeldTask, LeaseRequest, LeasedTask, NewTask, Progress, PruneLimits, QueueDepth,
-    RejectionRow, RejectionSeen, Rescued, Settled, Settlement, StoreError, TaskDetail, TaskFilter,
-    TaskState, TaskStore, TaskSummary, WorkerRecord,
+    Beat, Conservation, Enqueued, HeldTask, LeaseRequest, LeasedTask, NewTask, Progress,
+    PruneLimits, QueueDepth, Reconciled, RejectionRow, RejectionSeen, Rescued, Settled, Settlement,
+    StoreError, TaskDetail, TaskFilter, TaskState, TaskStore, TaskSummary, WaitingTask,
+    WorkerRecord,
 };
 
 /// The task store in the domain database's SQLite file.
@@ -71,10 +81,24 @@ impl SqliteStore {
     /// Those of the migration. Must be called inside a tokio runtime.
     pub async fn open(db: Db, clock: Arc<dyn Clock>) -> Result<Self, DbError> {
         schema::SCHEMA.migrate(&db, clock.now()).await?;
+        Ok(Self::over(db, clock))
+    }
+
+    /// Opens the store in a database that was brought up to date before, and starts its writer.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn over(db: Db, clock: Arc<dyn Clock>) -> Self {
         let (calls, receiver) = mpsc::channel(QUEUE);
-        let orphans = Orphans::new(calls.downgrade());
+        let woken = calls.downgrade();
+        let orphans = Orphans::new(move || {
+            // With a full queue the writer is awake and looks by itself.
+            if let Some(calls) = woken.upgrade() {
+                calls.try_send(Call::Wake).ok();
+            }
+        });
         tokio::spawn(Actor::new(db.clone(), Arc::clone(&clock), receiver, orphans).run());
-        Ok(Self { db, clock, calls })
+        Self { db, clock, calls }
     }
 
     async fn call<T>(
@@ -116,13 +140,20 @@ impl TaskStore for SqliteStore {
         Box::pin(async move {
             // The caller may still roll back, so nothing learnt here is kept.
             let mut lanes = lanes::Lanes::default();
-            Ok(enqueue::enqueue(tx, &mut lanes, self.clock.now(), &batch).await?)
+            let (now, sizes) = (self.clock.now(), [batch.len()]);
+            let answers = quota::enqueue_calls(tx, &mut lanes, now, &batch, &sizes, None).await?;
+            answers.into_iter().next().unwrap_or(Ok(Vec::new()))
         })
     }
 
     fn wake(&self) {
         // With a full queue the writer is awake.
         self.calls.try_send(Call::Wake).ok();
+    }
+
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        // Other processes see that the file has changed.
+        Box::pin(async { Ok(()) })
     }
 
     fn lease(&self, request: LeaseRequest) -> StoreFuture<'_, Vec<LeasedTask>> {
@@ -157,6 +188,17 @@ impl TaskStore for SqliteStore {
 
     fn sign_off(&self, worker: i64) -> StoreFuture<'_, ()> {
         self.write(Durability::Full, move |tx, now| Box::pin(workers::sign_off(tx, now, worker)))
+    }
+
+    fn leases(&self, worker: i64) -> StoreFuture<'_, Vec<(i64, i64)>> {
+        Box::pin(async move {
+            let query =
+                Query::new("SELECT seq, token FROM mw_task WHERE worker = $1 AND state = 2");
+            let rows = self.db.all(query.bind(worker)).await?;
+            let leases: Result<_, DbError> =
+                rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect();
+            Ok(leases?)
+        })
     }
 
     fn beats(&self) -> StoreFuture<'_, Vec<(i64, i64)>> {
@@ -246,6 +288,10 @@ impl TaskStore for SqliteStore {
         Box::pin(search::get(&self.db, task))
     }
 
+    fn waiting(&self, after_row: i64, limit: u32) -> StoreFuture<'_, Vec<WaitingTask>> {
+        Box::pin(async move { Ok(waiting::waiting(&self.db, after_row, limit).await?) })
+    }
+
     fn depths(&self) -> StoreFuture<'_, Vec<QueueDepth>> {
         Box::pin(async move { Ok(search::depths(&self.db).await?) })
     }
@@ -257,11 +303,24 @@ impl TaskStore for SqliteStore {
     }
 
     fn rejections(&self, limit: u32) -> StoreFuture<'_, Vec<RejectionRow>> {
-        Box::pin(async move { Ok(search::rejections(&self.db, limit).await?) })
+        Box::pin(async move { Ok(search::rejections(&self.db, "rowid", limit).await?) })
     }
 
     fn prune(&self, limits: PruneLimits) -> StoreFuture<'_, u64> {
         self.write(Durability::Full, move |tx, now| Box::pin(record::prune(tx, now, limits)))
+    }
+
+    fn conservation(&self) -> StoreFuture<'_, Conservation> {
+        Box::pin(async move { Ok(tally::conservation(&self.db).await?) })
+    }
+
+    fn reconcile(&self) -> StoreFuture<'_, Reconciled> {
+        self.write(Durability::Full, |tx, now| Box::pin(tally::reconcile(tx, now)))
+    }
+
+    fn fold_tally(&self) -> StoreFuture<'_, u64> {
+        // One writer, so there is one row per lane and nothing to add up.
+        Box::pin(async { Ok(0) })
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {

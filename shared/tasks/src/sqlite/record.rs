@@ -69,6 +69,12 @@ pub(super) async fn progress(
     Ok(())
 }
 
+/// Deletes old ticks, but the latest of each schedule, from which it goes on.
+const FORGET_TICKS: &str = "DELETE FROM mw_tick WHERE (schedule, nominal_at) IN (
+      SELECT k.schedule, k.nominal_at FROM mw_tick k WHERE k.nominal_at < $1
+         AND k.nominal_at < (SELECT max(m.nominal_at) FROM mw_tick m WHERE m.schedule = k.schedule)
+       LIMIT $2)";
+
 /// Deletes finished tasks; what could be replayed keeps its id until its proof has run out.
 pub(super) async fn prune(
     tx: &mut Tx<'_>,
@@ -99,6 +105,8 @@ pub(super) async fn prune(
     let query = Query::new("DELETE FROM mw_worker WHERE dead = 1 AND seen_at < $1");
     tx.execute(query.bind(limits.discarded_before)).await?;
     forget(tx, now, limits.limit).await?;
+    let before = limits.ticks_before(now);
+    tx.execute(Query::new(FORGET_TICKS).bind(before).bind(limits.limit)).await?;
     Ok(count)
 }
 

@@ -3,10 +3,10 @@
 //! `mw_task` is hot and narrow: one row per task that has not ended. `mw_envelope` is written once.
 //! `mw_finished` is history. Small tables beside them hold what few tasks have.
 
-use database::{Migration, SchemaRange};
+use database::{Migration, PostgresSql, SchemaRange};
 
 /// States as stored in `mw_task` and `mw_finished`.
-pub(super) mod state {
+pub(crate) mod state {
     pub(crate) const SCHEDULED: i64 = 0;
     pub(crate) const AVAILABLE: i64 = 1;
     pub(crate) const RUNNING: i64 = 2;
@@ -20,8 +20,23 @@ pub(super) mod state {
 /// The migrations of this crate's tables.
 pub const SCHEMA: SchemaRange = SchemaRange {
     component: "tasks",
-    oldest: 1,
-    migrations: &[Migration { version: 1, name: "tasks", sqlite: FIRST }],
+    oldest: 2,
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "tasks",
+            works_from: 1,
+            sqlite: FIRST,
+            postgres: PostgresSql::Own(crate::postgres::schema::FIRST),
+        },
+        Migration {
+            version: 2,
+            name: "counts and rates",
+            works_from: 1,
+            sqlite: SECOND,
+            postgres: PostgresSql::Own(crate::postgres::schema::SECOND),
+        },
+    ],
 };
 
 const FIRST: &[&str] = &[
@@ -83,4 +98,33 @@ const FIRST: &[&str] = &[
        door TEXT NOT NULL, task BLOB, count INTEGER NOT NULL, first_at INTEGER NOT NULL,
        last_at INTEGER NOT NULL, PRIMARY KEY (code, source, job)) STRICT",
     "CREATE INDEX mw_rejection_latest ON mw_rejection (last_at)",
+];
+
+/// Counts beside the rows: triggers count what arrives, and never what leaves. So no statement can
+/// forget to count, a worker of an older release counts too, and a row that is deleted without
+/// arriving elsewhere is missed. The first counts are what the rows of version 1 say.
+const SECOND: &[&str] = &[
+    "CREATE TABLE mw_tally (
+       lane INTEGER PRIMARY KEY, entered INTEGER NOT NULL DEFAULT 0,
+       ended INTEGER NOT NULL DEFAULT 0, revived INTEGER NOT NULL DEFAULT 0,
+       pruned INTEGER NOT NULL DEFAULT 0) STRICT",
+    "INSERT INTO mw_tally (lane, entered, ended)
+     SELECT l.id, coalesce(t.n, 0) + coalesce(f.n, 0), coalesce(f.n, 0) FROM mw_lane l
+       LEFT JOIN (SELECT lane, count(*) AS n FROM mw_task GROUP BY lane) t ON t.lane = l.id
+       LEFT JOIN (SELECT lane, count(*) AS n FROM mw_finished GROUP BY lane) f ON f.lane = l.id",
+    "CREATE TRIGGER mw_tally_lane AFTER INSERT ON mw_lane BEGIN
+       INSERT INTO mw_tally (lane) VALUES (new.id); END",
+    "CREATE TRIGGER mw_tally_entered AFTER INSERT ON mw_envelope BEGIN
+       UPDATE mw_tally SET entered = entered + 1 WHERE lane = new.lane; END",
+    "CREATE TRIGGER mw_tally_ended AFTER INSERT ON mw_finished BEGIN
+       UPDATE mw_tally SET ended = ended + 1 WHERE lane = new.lane; END",
+    // What comes back from history is in the queue already when it leaves history.
+    "CREATE TRIGGER mw_tally_revived AFTER DELETE ON mw_finished
+       WHEN EXISTS (SELECT 1 FROM mw_task t WHERE t.seq = old.seq) BEGIN
+       UPDATE mw_tally SET revived = revived + 1 WHERE lane = old.lane; END",
+    "CREATE TRIGGER mw_tally_pruned AFTER UPDATE OF stamp ON mw_envelope
+       WHEN new.stamp = '' AND old.stamp <> '' BEGIN
+       UPDATE mw_tally SET pruned = pruned + 1 WHERE lane = new.lane; END",
+    // What each rate has counted lately: key is "job:domain/name" or "source:name".
+    "CREATE TABLE mw_rate (key TEXT NOT NULL PRIMARY KEY, starts TEXT NOT NULL) WITHOUT ROWID, STRICT",
 ];

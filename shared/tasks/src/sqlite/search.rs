@@ -142,7 +142,7 @@ pub(super) async fn get(db: &Db, task: TaskId) -> Result<TaskDetail, StoreError>
     })
 }
 
-async fn attempts(db: &Db, seq: i64) -> Result<Vec<AttemptDetail>, DbError> {
+pub(crate) async fn attempts(db: &Db, seq: i64) -> Result<Vec<AttemptDetail>, DbError> {
     let query = Query::new(
         "SELECT a.attempt, a.started_at, a.finished_at, a.outcome, a.code, a.error, a.log,
            w.name || '@' || w.host || ':' || w.pid, w.release
@@ -193,11 +193,16 @@ pub(super) async fn depths(db: &Db) -> Result<Vec<QueueDepth>, DbError> {
     Ok(depths)
 }
 
-pub(super) async fn rejections(db: &Db, limit: u32) -> Result<Vec<RejectionRow>, DbError> {
-    let query = Query::new(
+/// Reads the latest rejections; `newest` is the column that grows with each new one.
+pub(crate) async fn rejections(
+    db: &Db,
+    newest: &'static str,
+    limit: u32,
+) -> Result<Vec<RejectionRow>, DbError> {
+    let query = Query::built(format!(
         "SELECT code, source, job, message, door, task, count, first_at, last_at
-           FROM mw_rejection ORDER BY last_at DESC LIMIT $1",
-    );
+           FROM mw_rejection ORDER BY last_at DESC, {newest} DESC LIMIT $1"
+    ));
     let rows = db.all(query.bind(limit.min(MAX_LIST))).await?;
     rows.iter()
         .map(|row| {

@@ -9,9 +9,9 @@ use futures_util::FutureExt as _;
 use values::Timestamp;
 
 use super::changes::{Changes, Held, Plain, free_keys};
-use super::enqueue::enqueue;
 use super::lanes::Lanes;
 use super::lists::pairs;
+use super::quota::enqueue_calls;
 use super::schema::state;
 use crate::model::chain;
 use crate::{Enqueued, FinalWrite, NewTask, Settle, Settled, Settlement};
@@ -38,8 +38,7 @@ pub(super) async fn settle(
         let mut follow_ups = Vec::new();
         let plain = match settle {
             Settle::Completed { result, write, follow_ups: new } => {
-                let key_of = held.is_unique.then_some(row);
-                match complete(tx, lanes, now, key_of, write, new).await? {
+                match complete(tx, lanes, now, (row, held.is_unique), write, new).await? {
                     Ok(stored) => follow_ups = stored,
                     Err(failed) => {
                         answers.push(failed);
@@ -98,12 +97,13 @@ async fn fence(tx: &mut Tx<'_>, leases: Vec<(i64, i64)>) -> Result<HashMap<i64, 
 
 /// Runs the final write step and stores the follow-ups; a failure undoes only these.
 ///
-/// `key_of` is the row if it holds a unique key: its follow-ups find the key free, as it ends here.
+/// The row ends here: its follow-ups find its unique key free, if it `is_unique`, and its place
+/// within the quota.
 async fn complete(
     tx: &mut Tx<'_>,
     lanes: &mut Lanes,
     now: Timestamp,
-    key_of: Option<i64>,
+    (row, is_unique): (i64, bool),
     write: Option<FinalWrite>,
     follow_ups: Vec<NewTask>,
 ) -> Result<Result<Vec<Enqueued>, Settled>, DbError> {
@@ -112,29 +112,35 @@ async fn complete(
     }
     tx.execute(Query::new("SAVEPOINT outcome")).await?;
     let written = async {
-        if let Some(row) = key_of.filter(|_| !follow_ups.is_empty()) {
+        if is_unique && !follow_ups.is_empty() {
             free_keys(tx, now, &[row]).await?;
         }
         if let Some(write) = write {
             run_write(tx, write).await?;
         }
-        enqueue(tx, lanes, now, &follow_ups).await
+        enqueue_calls(tx, lanes, now, &follow_ups, &[follow_ups.len()], Some(row)).await
     };
-    let written = written.await;
-    match written {
-        Ok(stored) => {
-            tx.execute(Query::new("RELEASE outcome")).await?;
-            Ok(Ok(stored))
-        }
-        Err(error) if concerns_everyone(&error) => Err(error),
+    let failed = match written.await {
+        Ok(answers) => match answers.into_iter().next().unwrap_or(Ok(Vec::new())) {
+            Ok(stored) => {
+                tx.execute(Query::new("RELEASE outcome")).await?;
+                return Ok(Ok(stored));
+            }
+            Err(refused) => {
+                let transient = refused.is_transient();
+                Settled::WriteFailed { error: refused.to_string(), transient }
+            }
+        },
+        Err(error) if concerns_everyone(&error) => return Err(error),
         Err(error) => {
-            lanes.forget();
-            tx.execute(Query::new("ROLLBACK TO outcome")).await?;
-            tx.execute(Query::new("RELEASE outcome")).await?;
             let transient = error.is_transient();
-            Ok(Err(Settled::WriteFailed { error: chain(&error), transient }))
+            Settled::WriteFailed { error: chain(&error), transient }
         }
-    }
+    };
+    lanes.forget();
+    tx.execute(Query::new("ROLLBACK TO outcome")).await?;
+    tx.execute(Query::new("RELEASE outcome")).await?;
+    Ok(Err(failed))
 }
 
 /// Whether nothing else of the transaction can be stored either.

@@ -43,8 +43,8 @@ pub(super) async fn heartbeat(
 
 pub(super) async fn sign_off(tx: &mut Tx<'_>, now: Timestamp, worker: i64) -> Result<(), DbError> {
     let query = Query::new(
-        "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL
-          WHERE state = 2 AND worker = $1",
+        "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL,
+           attempt = min(attempt, max_attempts - 1) WHERE state = 2 AND worker = $1",
     );
     tx.execute(query.bind(worker)).await?;
     tx.execute(Query::new("UPDATE mw_worker SET dead = 1 WHERE id = $1").bind(worker)).await?;

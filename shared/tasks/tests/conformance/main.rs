@@ -1,12 +1,18 @@
 //! The conformance suite of the task store: what every engine promises, tested on each.
 //!
 //! `suite` knows the trait only. An engine is a function that makes a [`world::World`]; adding one
-//! is one more use of `suite_on!` below. What only one engine can be put through is beside it.
+//! is one more line in `suite!` below. What only one engine can be put through is beside it.
 
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]
@@ -26,8 +32,15 @@ macro_rules! suite_on {
     };
 }
 
-suite_on! {
-    sqlite, crate::world::sqlite;
+/// The list for every engine.
+macro_rules! suite {
+    ($($list:tt)+) => {
+        suite_on! { sqlite, crate::world::sqlite; $($list)+ }
+        suite_on! { postgres, crate::world::postgres; $($list)+ }
+    };
+}
+
+suite! {
     enqueueing:
         answers_in_order_and_stores_everything,
         takes_an_id_only_once,
@@ -53,6 +66,19 @@ suite_on! {
         skips_paused_jobs,
         gives_each_task_to_one_worker,
         gives_nothing_to_a_worker_declared_dead;
+    limits:
+        keep_the_rate_of_a_job_across_workers,
+        refill_with_the_clock,
+        block_for_one_window_when_the_clock_jumps_back,
+        hold_for_all_jobs_of_a_source,
+        hold_for_job_and_source_together,
+        keep_no_other_job_back,
+        with_a_rate_hold_nothing_ready,
+        are_free_again_when_a_worker_dies,
+        count_a_start_whatever_becomes_of_it,
+        answer_a_waiting_lease_when_the_next_may_start,
+        let_a_waiting_lease_sleep,
+        are_kept_while_many_lease_and_settle;
     waiting:
         is_answered_by_an_enqueue_of_this_process,
         is_answered_by_an_enqueue_of_another_process,
@@ -64,6 +90,7 @@ suite_on! {
         count_when_they_start,
         do_not_count_for_prefetched_tasks,
         count_when_given_back,
+        are_never_more_than_allowed,
         do_not_count_when_snoozed,
         count_for_dead_workers_until_poison_ends,
         are_returned_when_a_worker_signs_off,
@@ -98,6 +125,7 @@ suite_on! {
     reading:
         finds_by_each_filter,
         pages_from_new_to_old,
+        goes_through_what_waits,
         tells_key_ids_apart,
         counts_depths,
         shows_progress,
@@ -105,7 +133,23 @@ suite_on! {
     retention:
         goes_by_state_and_age,
         leaves_what_has_not_ended,
+        keeps_young_ticks_and_the_latest_of_each_schedule,
         keeps_a_bounded_number_of_rejections;
+    conservation:
+        counts_each_way_a_task_goes,
+        counts_what_dead_workers_leave,
+        is_the_same_in_pieces_and_added_up,
+        names_a_waiting_task_whose_row_was_deleted,
+        names_an_ended_task_whose_row_was_deleted,
+        misses_a_task_that_vanished_with_its_envelope,
+        finds_rows_without_an_envelope;
+    quotas:
+        hold_for_all_jobs_of_the_source,
+        refuse_a_call_as_a_whole_and_no_other,
+        answer_a_repeat_as_before,
+        leave_room_again_when_tasks_end,
+        leave_the_transaction_of_the_caller_as_it_was,
+        fail_follow_ups_for_the_moment;
     crowd:
         runs_each_task_exactly_once;
 }

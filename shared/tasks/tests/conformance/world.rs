@@ -5,14 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use database::{Db, Query};
+use database::{Db, EngineKind, PostgresSettings, Query};
 use envelope::{RawJson, Stamp};
 use futures_util::future::BoxFuture;
 use tasks::{
-    AttemptReport, Enqueued, LeaseRequest, LeasedTask, NewTask, Settle, Settled, Settlement,
-    SqliteStore, TaskFilter, TaskState, TaskStore, TaskSummary, WorkerRecord, random_bytes,
+    AttemptReport, Enqueued, JobLimits, LeaseRequest, LeasedTask, NewTask, PostgresStore, SCHEMA,
+    Settle, Settled, Settlement, SqliteStore, TaskFilter, TaskState, TaskStore, TaskSummary,
+    WorkerRecord, random_bytes,
 };
-use values::{Clock, JobName, Span, TaskId, Timestamp};
+use testkit::TestDb;
+use values::{Clock, Secret, Span, TaskId, Timestamp};
 
 /// The jobs that [`World::request`] asks for.
 pub(crate) const JOBS: [&str; 2] = ["test/one", "test/two"];
@@ -21,21 +23,34 @@ const BEGIN: i64 = 1_790_812_800_000_000;
 
 /// A clock that stands still until it is told.
 #[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    now: AtomicI64,
+    asked: AtomicI64,
+}
 
 impl TestClock {
     pub(crate) fn new() -> Self {
-        Self(AtomicI64::new(BEGIN))
+        Self { now: AtomicI64::new(BEGIN), asked: AtomicI64::new(0) }
     }
 
     pub(crate) fn advance(&self, span: Span) {
-        self.0.fetch_add(span.as_micros(), Ordering::SeqCst);
+        self.now.fetch_add(span.as_micros(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn turn_back(&self, span: Span) {
+        self.now.fetch_sub(span.as_micros(), Ordering::SeqCst);
+    }
+
+    /// How many times anyone has looked at the clock.
+    pub(crate) fn asked(&self) -> i64 {
+        self.asked.load(Ordering::SeqCst)
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Timestamp::from_micros(self.now.load(Ordering::SeqCst))
     }
 }
 
@@ -48,7 +63,7 @@ pub(crate) struct World {
     pub(crate) db: Db,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) another: Another,
-    jobs: Arc<[(JobName, Option<u32>)]>,
+    jobs: Arc<[JobLimits]>,
     _kept: Box<dyn Any + Send + Sync>,
 }
 
@@ -74,8 +89,44 @@ pub(crate) async fn sqlite() -> World {
             store
         })
     });
-    let jobs = JOBS.map(|job| (job.parse().unwrap(), None)).into();
+    let jobs = JOBS.map(|job| JobLimits::none(job.parse().unwrap())).into();
     World { store: Arc::new(store), db, clock, another, jobs, _kept: Box::new(folder) }
+}
+
+/// The server's engine on a database of its own.
+pub(crate) async fn postgres() -> World {
+    let kept = TestDb::new(EngineKind::Postgres, "tasks", &[SCHEMA]).await;
+    let url = kept.url().unwrap().to_owned();
+    on_server(kept.db.clone(), url, Box::new(kept)).await
+}
+
+/// The server's engine in a database that is reached at `url` and migrated if it is empty.
+pub(crate) async fn postgres_at(url: &str, kept: Box<dyn Any + Send + Sync>) -> World {
+    let db = connect(url).await;
+    SCHEMA.migrate(&db, Timestamp::EPOCH).await.unwrap();
+    on_server(db, url.to_owned(), kept).await
+}
+
+async fn on_server(db: Db, url: String, kept: Box<dyn Any + Send + Sync>) -> World {
+    let clock = Arc::new(TestClock::new());
+    let given: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
+    let store = PostgresStore::open(db.clone(), Arc::clone(&given)).await.unwrap();
+    let another: Another = Box::new(move || {
+        let (url, clock) = (url.clone(), Arc::clone(&given));
+        Box::pin(async move {
+            let db = connect(&url).await;
+            let store: Arc<dyn TaskStore> = Arc::new(PostgresStore::open(db, clock).await.unwrap());
+            store
+        })
+    });
+    let jobs = JOBS.map(|job| JobLimits::none(job.parse().unwrap())).into();
+    World { store: Arc::new(store), db, clock, another, jobs, _kept: kept }
+}
+
+async fn connect(url: &str) -> Db {
+    let usual = PostgresSettings::new(Secret::new(url.to_owned()));
+    let settings = PostgresSettings { pooled: Some(false), ..usual };
+    Db::open_postgres(&settings).await.unwrap()
 }
 
 /// A plain `Completed`.
@@ -129,6 +180,7 @@ impl World {
             unique_for: None,
             parent: None,
             tick: None,
+            max_waiting: None,
         }
     }
 
@@ -171,7 +223,8 @@ impl World {
         let jobs = Arc::clone(&self.jobs);
         let host = "here".to_owned();
         let wait = Span::ZERO;
-        LeaseRequest { worker, host, jobs, start: 100, hold: 0, above: None, wait }
+        let sources = Arc::from([]);
+        LeaseRequest { worker, host, jobs, sources, start: 100, hold: 0, above: None, wait }
     }
 
     pub(crate) async fn lease(&self, worker: i64) -> Vec<LeasedTask> {
@@ -211,6 +264,23 @@ impl World {
     /// Makes a table that final write steps of the test may write to.
     pub(crate) async fn domain_table(&self) {
         self.db.execute(Query::new("CREATE TABLE domain (id BIGINT PRIMARY KEY)")).await.unwrap();
+    }
+
+    /// Makes the database refuse tasks of priority 0.
+    pub(crate) async fn refuse_lowest_priority(&self) {
+        let statements: &[&str] = match self.db.kind() {
+            EngineKind::Sqlite => &["CREATE TRIGGER refuse BEFORE INSERT ON mw_task
+                   WHEN NEW.priority = 0 BEGIN SELECT RAISE(ABORT, 'refused'); END"],
+            EngineKind::Postgres => &[
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE 'refused'; END $$",
+                "CREATE TRIGGER refuse BEFORE INSERT ON mw_task FOR EACH ROW
+                   WHEN (NEW.priority = 0) EXECUTE FUNCTION refuse()",
+            ],
+        };
+        for statement in statements {
+            self.db.execute(Query::new(statement)).await.unwrap();
+        }
     }
 
     pub(crate) async fn domain_rows(&self) -> i64 {

@@ -1,5 +1,6 @@
 //! What the helpers say when a test is right to fail.
 
+use database::EngineKind;
 use scheduling::TaskOptions;
 use testkit::{Asking, Cut, Workbench};
 
@@ -19,6 +20,26 @@ fn the_documented_examples_are_these() {
         assert!(TEST.contains(code), "not in count_viewers.rs:\n{code}");
     }
 }
+
+async fn what_is_asked_for_in_a_transaction_of_either_engine_is_seen(engine: EngineKind) {
+    let allowed = "[sources.api]\njobs = [\"*\"]";
+    let asking = Asking::on(engine, &contract(), "api", allowed).await;
+    let payload = CountViewers { stream_id: stream() };
+    for expected in [0, 1] {
+        let mut work = asking.db.begin().await.unwrap();
+        let options = TaskOptions::default();
+        let stored = asking.producer.enqueue_in(&mut work.tx(), &payload, options).await.unwrap();
+        if expected == 1 {
+            work.commit().await.unwrap();
+            stored.wake();
+        } else {
+            work.rollback().await.unwrap();
+        }
+        assert_eq!(asking.inbox.enqueued::<CountViewers>().await.len(), expected);
+    }
+}
+
+testkit::on_each_engine!(what_is_asked_for_in_a_transaction_of_either_engine_is_seen);
 
 async fn asked() -> Asking {
     let asking = Asking::new(&contract(), "api", "[sources.api]\njobs = [\"*\"]").await;

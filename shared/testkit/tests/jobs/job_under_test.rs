@@ -1,7 +1,7 @@
 //! `streams/count_viewers`, as docs/adding_a_job.md makes it, and a job that follows from it.
 
 use contract::{Contract, Descriptor, NoConfiguration, Payload};
-use database::{Db, Migration, Query, SchemaRange};
+use database::{Db, Migration, PostgresSql, Query, SchemaRange};
 use job::{Context, Job, JobError, NoSettings, Outcome, RegistryBuilder, Services};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub(crate) const VIEWER: SchemaRange = SchemaRange {
     migrations: &[Migration {
         version: 1,
         name: "viewers",
+        works_from: 1,
+        postgres: PostgresSql::Translated,
         sqlite: &[
             "CREATE TABLE viewer (stream_id BLOB NOT NULL)",
             "CREATE TABLE viewer_count (stream_id BLOB PRIMARY KEY, viewers BIGINT NOT NULL)",

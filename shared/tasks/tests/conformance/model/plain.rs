@@ -86,7 +86,10 @@ impl Plain {
                 self.uncount(started);
                 At::Held
             }
-            End::GiveBack => At::Waiting,
+            End::GiveBack => {
+                self.attempt = self.attempt.min(self.max_attempts - 1);
+                At::Waiting
+            }
         };
         true
     }
@@ -104,34 +107,78 @@ impl Plain {
     }
 }
 
+/// Limits of a lease: of the first job, of the foreign source, and a rate of the second job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) job: Option<u32>,
+    pub(super) source: Option<u32>,
+    pub(super) rate: Option<u32>,
+}
+
+/// Which limits apply to a task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    pub(super) second: bool,
+    pub(super) foreign: bool,
+}
+
+impl Limits {
+    /// What these limits leave, given what runs and how many starts count.
+    pub(super) fn room(
+        mut self,
+        tasks: &[Plain],
+        starts: usize,
+        kind_of: impl Fn(&Plain) -> Kind,
+    ) -> Self {
+        let less = |left: Option<u32>, by: u32| left.map(|left| left.saturating_sub(by));
+        for task in tasks.iter().filter(|task| matches!(task.at, At::Running { .. })) {
+            let kind = kind_of(task);
+            self.job = less(self.job, u32::from(!kind.second));
+            self.source = less(self.source, u32::from(kind.foreign));
+        }
+        self.rate = less(self.rate, u32::try_from(starts).unwrap());
+        self
+    }
+
+    /// Takes room for a task, if there is some.
+    pub(super) fn take(&mut self, kind: Kind, start: bool) -> bool {
+        let rated = kind.second && self.rate.is_some();
+        let limits = [
+            (&mut self.job, !kind.second),
+            (&mut self.source, kind.foreign),
+            (&mut self.rate, kind.second),
+        ];
+        let is_full = limits.iter().any(|(left, applies)| *applies && **left == Some(0));
+        if is_full || (rated && !start) {
+            return false;
+        }
+        for (left, applies) in limits {
+            *left = left.map(|left| left - u32::from(applies));
+        }
+        true
+    }
+}
+
 /// What a lease should take, best first: positions in `tasks`.
+///
+/// `take` is asked in order, with the number of tasks taken before.
 pub(super) fn best(
     tasks: &[Plain],
     now: Timestamp,
-    paused: &[bool],
-    limits: [Option<u32>; 2],
-    wanted: usize,
-    job_of: impl Fn(&Plain) -> usize,
+    mut take: impl FnMut(&Plain, usize) -> bool,
 ) -> Vec<usize> {
-    let mut room = limits.map(|limit| limit.unwrap_or(u32::MAX));
-    for task in tasks.iter().filter(|task| matches!(task.at, At::Running { .. })) {
-        let left = &mut room[job_of(task)];
-        *left = left.saturating_sub(1);
-    }
     let mut ready: Vec<usize> = (0..tasks.len())
         .filter(|at| tasks[*at].at == At::Waiting && tasks[*at].run_at <= now)
-        .filter(|at| !paused[job_of(&tasks[*at])])
         .collect();
     ready.sort_by_key(|at| {
         let task = &tasks[*at];
         (std::cmp::Reverse(task.task.stamp.priority), task.run_at, *at)
     });
+    let mut count = 0;
     ready.retain(|at| {
-        let left = &mut room[job_of(&tasks[*at])];
-        let fits = *left > 0;
-        *left = left.saturating_sub(1);
-        fits
+        let takes = take(&tasks[*at], count);
+        count += usize::from(takes);
+        takes
     });
-    ready.truncate(wanted);
     ready
 }

@@ -5,20 +5,40 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tasks::{LeaseRequest, NewTask, Settle, Settled, StoreError, TaskFilter, TaskState};
-use values::{JobName, Span};
+use tasks::{
+    JobLimits, LeaseRequest, NewTask, Settle, Settled, SourceLimits, StoreError, TaskFilter,
+    TaskState,
+};
+use values::{Rate, Source, Span, Timestamp};
 
-use super::plain::{At, End, Plain, best};
+use super::plain::{At, End, Kind, Limits, Plain, best};
 use crate::world::{World, completed};
 
 /// Operations of a history at the most.
 const LONGEST: usize = 40;
+/// Histories after each step of which the counts are compared with the rows; of others at the end.
+const COUNTED: u32 = 60;
+
+/// The window of all rates; time passes in whole seconds, so that the store sums up nothing.
+const WINDOW: Span = Span::from_seconds(2);
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Enqueue { job: usize, priority: u8, delay: u32, key: Option<u8>, max_attempts: u32 },
+    Enqueue {
+        job: usize,
+        foreign: bool,
+        priority: u8,
+        delay: u32,
+        key: Option<u8>,
+        max_attempts: u32,
+    },
     Replay(Index),
-    Lease { worker: usize, start: usize, hold: usize, limit: Option<u32> },
+    Lease {
+        worker: usize,
+        start: usize,
+        hold: usize,
+        limits: Limits,
+    },
     Start(Index),
     Settle(Index, End),
     Cancel(Index),
@@ -45,9 +65,10 @@ fn end() -> impl Strategy<Value = End> {
 
 fn enqueue() -> impl Strategy<Value = Step> {
     let key = proptest::option::weighted(0.3, 0_u8..2);
-    (0_usize..2, 0_u8..3, 0_u32..3, key, 1_u32..3).prop_map(
-        |(job, priority, delay, key, max_attempts)| Step::Enqueue {
+    (0_usize..2, any::<bool>(), 0_u8..3, 0_u32..3, key, 1_u32..3).prop_map(
+        |(job, foreign, priority, delay, key, max_attempts)| Step::Enqueue {
             job,
+            foreign,
             priority,
             delay,
             key,
@@ -58,9 +79,12 @@ fn enqueue() -> impl Strategy<Value = Step> {
 
 pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
     let any = any::<Index>;
-    let limit = proptest::option::weighted(0.3, 0_u32..3);
-    let lease = (0_usize..2, 0_usize..3, 0_usize..3, limit)
-        .prop_map(|(worker, start, hold, limit)| Step::Lease { worker, start, hold, limit });
+    let limit = || proptest::option::weighted(0.3, 0_u32..3);
+    let rate = proptest::option::weighted(0.3, 1_u32..4);
+    let limits =
+        (limit(), limit(), rate).prop_map(|(job, source, rate)| Limits { job, source, rate });
+    let lease = (0_usize..2, 0_usize..3, 0_usize..3, limits)
+        .prop_map(|(worker, start, hold, limits)| Step::Lease { worker, start, hold, limits });
     let step = prop_oneof![
         8 => enqueue(),
         1 => any().prop_map(Step::Replay),
@@ -87,22 +111,34 @@ struct Play<'w> {
     paused: [bool; 2],
     workers: [i64; 2],
     tasks: Vec<Plain>,
+    /// When tasks of the second job were started under a rate.
+    starts: Vec<Timestamp>,
 }
 
 pub(super) async fn play(world: &World, case: u32, history: Vec<Step>) {
     // Jobs of its own keep a case apart from the others on the same file.
     let jobs = ["one", "two"].map(|name| format!("case{case}/{name}"));
     let workers = [world.worker().await, world.worker().await];
-    let mut play = Play { world, case, jobs, paused: [false; 2], workers, tasks: Vec::new() };
+    let (tasks, starts) = (Vec::new(), Vec::new());
+    let mut play = Play { world, case, jobs, paused: [false; 2], workers, tasks, starts };
     for step in history {
         play.step(step).await;
+        if case <= COUNTED {
+            play.count().await;
+        }
     }
     play.compare().await;
+    play.count().await;
 }
 
 impl Play<'_> {
     fn job_of(&self, task: &Plain) -> usize {
         usize::from(task.task.job.as_str() == self.jobs[1])
+    }
+
+    /// A source of this case alone.
+    fn source(&self) -> Source {
+        format!("case{}", self.case).parse().unwrap()
     }
 
     fn pick(&self, at: Index) -> Option<usize> {
@@ -112,8 +148,11 @@ impl Play<'_> {
     async fn step(&mut self, step: Step) {
         let store = &self.world.store;
         match step {
-            Step::Enqueue { job, priority, delay, key, max_attempts } => {
+            Step::Enqueue { job, foreign, priority, delay, key, max_attempts } => {
                 let mut task = self.world.task(&self.jobs[job]);
+                if foreign {
+                    task.source = self.source();
+                }
                 task.stamp.priority = priority;
                 task.stamp.max_attempts = max_attempts;
                 task.stamp.unique_key = key.map(|key| format!("{}:{key}", self.case));
@@ -121,8 +160,8 @@ impl Play<'_> {
                 task.stamp.run_at = (delay > 0).then_some(run_at);
                 self.enqueue(task).await;
             }
-            Step::Lease { worker, start, hold, limit } => {
-                self.lease(self.workers[worker], start, hold, limit).await;
+            Step::Lease { worker, start, hold, limits } => {
+                self.lease(self.workers[worker], start, hold, limits).await;
             }
             Step::Pause(job) => {
                 store.pause(Some(self.jobs[job].clone())).await.unwrap();
@@ -178,16 +217,33 @@ impl Play<'_> {
         }
     }
 
-    async fn lease(&mut self, worker: i64, start: usize, hold: usize, limit: Option<u32>) {
-        let names: [JobName; 2] = self.jobs.each_ref().map(|job| job.parse().unwrap());
-        let [one, two] = names;
-        let jobs = Arc::from([(one, limit), (two, None)]);
-        let request = LeaseRequest { jobs, start, hold, ..self.world.request(worker) };
+    async fn lease(&mut self, worker: i64, start: usize, hold: usize, limits: Limits) {
+        let [mut one, mut two] =
+            self.jobs.each_ref().map(|job| JobLimits::none(job.parse().unwrap()));
+        one.max_concurrency = limits.job;
+        two.rate = limits.rate.map(|tasks| Rate::new(tasks, WINDOW).unwrap());
+        let jobs = Arc::from([one, two]);
+        let (source, max_concurrency) = (self.source(), limits.source);
+        let sources = Arc::from([SourceLimits { source, max_concurrency, rate: None }]);
+        let request = LeaseRequest { jobs, sources, start, hold, ..self.world.request(worker) };
         let leased = self.world.store.lease(request).await.unwrap();
-        let (now, wanted) = (self.world.now(), start + hold);
-        let limits = [limit, None];
-        let expected =
-            best(&self.tasks, now, &self.paused, limits, wanted, |task| self.job_of(task));
+        let now = self.world.now();
+        self.starts.retain(|at| *at > now.before(WINDOW));
+        let foreign = self.source();
+        let kind_of = |task: &Plain| {
+            let second = self.job_of(task) == 1;
+            Kind { second, foreign: task.task.source == foreign }
+        };
+        let mut room = limits.room(&self.tasks, self.starts.len(), kind_of);
+        let expected = best(&self.tasks, now, |task, taken| {
+            let asked = !self.paused[self.job_of(task)] && taken < start + hold;
+            asked && room.take(kind_of(task), taken < start)
+        });
+        if limits.rate.is_some() {
+            let of_second = |at: &&usize| self.job_of(&self.tasks[**at]) == 1;
+            let started = expected.iter().filter(of_second).count();
+            self.starts.extend(std::iter::repeat_n(now, started));
+        }
         let ids: Vec<_> = expected.iter().map(|at| self.tasks[*at].id()).collect();
         assert_eq!(crate::world::ids(&leased), ids);
         for (place, (at, lease)) in expected.into_iter().zip(leased).enumerate() {
@@ -286,6 +342,12 @@ impl Play<'_> {
         } else {
             assert!(matches!(answer, Err(StoreError::WrongState { .. })));
         }
+    }
+
+    /// Nothing has vanished.
+    async fn count(&self) {
+        let found = self.world.store.conservation().await.unwrap();
+        assert!(found.holds(), "{:?}", found.broken().collect::<Vec<_>>());
     }
 
     /// Everything as it stands in the end.

@@ -46,6 +46,21 @@ pub(crate) async fn count_when_given_back(world: &World) {
     assert_eq!(world.lease_one(worker).await.attempt, 2);
 }
 
+pub(crate) async fn are_never_more_than_allowed(world: &World) {
+    let mut once = world.task(JOBS[0]);
+    once.stamp.max_attempts = 1;
+    let id = world.put(once).await.task_id;
+    for _ in 0..2 {
+        let worker = world.worker().await;
+        let lease = world.lease_one(worker).await;
+        assert_eq!((lease.attempt, lease.max_attempts), (1, 1));
+        world.end(&lease, Settle::GiveBack).await;
+        assert_eq!(world.lease_one(worker).await.attempt, 1, "given back with an attempt left");
+        world.store.sign_off(worker).await.unwrap();
+        assert_eq!(world.state(id).await, TaskState::Available);
+    }
+}
+
 pub(crate) async fn do_not_count_when_snoozed(world: &World) {
     let worker = world.worker().await;
     let id = world.add(JOBS[0]).await;
@@ -99,7 +114,11 @@ pub(crate) async fn are_returned_when_a_worker_signs_off(world: &World) {
     let (one, two) = (world.add(JOBS[0]).await, world.add(JOBS[0]).await);
     let mixed = LeaseRequest { start: 1, hold: 1, ..world.request(worker) };
     let leased = world.store.lease(mixed).await.unwrap();
+    let mut known = world.store.leases(worker).await.unwrap();
+    known.sort_unstable();
+    assert_eq!(known, leased.iter().map(|task| (task.row, task.token)).collect::<Vec<_>>());
     world.store.sign_off(worker).await.unwrap();
+    assert!(world.store.leases(worker).await.unwrap().is_empty());
     assert_eq!(world.summary(one).await.attempt, 1, "its handler had started");
     assert_eq!(world.summary(two).await.attempt, 0);
     assert!(world.store.beats().await.unwrap().is_empty());

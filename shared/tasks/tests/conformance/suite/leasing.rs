@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tasks::{LeaseRequest, Settle, TaskState};
-use values::{JobName, Span};
+use tasks::{JobLimits, LeaseRequest, Settle, TaskState};
+use values::Span;
 
 use crate::world::{JOBS, World, completed, ids};
 
@@ -43,7 +43,7 @@ pub(crate) async fn gives_only_registered_jobs(world: &World) {
     let worker = world.worker().await;
     let strange = world.add("test/strange").await;
     assert!(world.lease(worker).await.is_empty());
-    let jobs: Arc<[(JobName, Option<u32>)]> = Arc::from([("test/strange".parse().unwrap(), None)]);
+    let jobs = Arc::from([JobLimits::none("test/strange".parse().unwrap())]);
     let request = LeaseRequest { jobs, ..world.request(worker) };
     assert_eq!(ids(&world.store.lease(request).await.unwrap()), [strange]);
 }
@@ -87,7 +87,9 @@ pub(crate) async fn keeps_the_limit_of_a_job_across_workers(world: &World) {
         world.add(JOBS[1]).await;
     }
     let limited = |worker, start, hold| {
-        let jobs = [(JOBS[0].parse().unwrap(), Some(3)), (JOBS[1].parse().unwrap(), None)];
+        let [mut limited, free] = JOBS.map(|job| JobLimits::none(job.parse().unwrap()));
+        limited.max_concurrency = Some(3);
+        let jobs = [limited, free];
         LeaseRequest { jobs: Arc::from(jobs), start, hold, ..world.request(worker) }
     };
     let count = |leased: &[tasks::LeasedTask]| {

@@ -82,9 +82,7 @@ pub(crate) async fn undo_a_failing_write_alone(world: &World) {
 pub(crate) async fn undo_the_write_if_a_follow_up_fails(world: &World) {
     world.domain_table().await;
     let leases = leased(world, 3).await;
-    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON mw_task WHEN NEW.priority = 0
-                  BEGIN SELECT RAISE(ABORT, 'refused'); END";
-    world.db.execute(Query::new(refuse)).await.unwrap();
+    world.refuse_lowest_priority().await;
     let (good, mut bad) = (world.task(JOBS[1]), world.task(JOBS[1]));
     bad.stamp.priority = 0;
     let ids = [good.stamp.task_id, bad.stamp.task_id];

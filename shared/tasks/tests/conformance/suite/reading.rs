@@ -57,6 +57,39 @@ pub(crate) async fn pages_from_new_to_old(world: &World) {
     assert_eq!(found, expected);
 }
 
+pub(crate) async fn goes_through_what_waits(world: &World) {
+    let worker = world.worker().await;
+    let (ended, held) = (world.add(JOBS[0]).await, world.add(JOBS[1]).await);
+    for lease in world.lease(worker).await {
+        let is_held = lease.task.task_id == held;
+        let (code, release) = ("bad_proof".to_owned(), "blue".to_owned());
+        let settle = if is_held { Settle::Hold { code, release } } else { completed() };
+        world.end(&lease, settle).await;
+    }
+    let retried = world.add(JOBS[0]).await;
+    world.end(&world.lease_one(worker).await, Settle::Retry { after: Span::from_hours(1) }).await;
+    let running = world.add(JOBS[0]).await;
+    world.lease_one(worker).await;
+    let mut urgent = world.task(JOBS[1]);
+    (urgent.stamp.priority, urgent.stamp.max_attempts) = (2, 9);
+    let urgent = world.put(urgent).await.task_id;
+    let mut found = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = world.store.waiting(after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 2);
+        after = last.row;
+        found.extend(page);
+    }
+    let ids: Vec<_> = found.iter().map(|waiting| waiting.task.task_id).collect();
+    assert_eq!(ids, [held, retried, urgent], "neither {ended} nor {running}");
+    let numbers = |at: usize| (found[at].attempt, found[at].max_attempts, found[at].priority);
+    assert_eq!((numbers(0), numbers(1), numbers(2)), ((0, 3, 1), (1, 3, 1), (0, 9, 2)));
+    assert_eq!(found[2].task.job, JOBS[1]);
+    assert_eq!(found[2].task.payload, format!("\"{}\"", JOBS[1]).into_bytes());
+}
+
 pub(crate) async fn tells_key_ids_apart(world: &World) {
     let mut stored = Vec::new();
     for key in ["key_1", "keyx1", "KEY_1"] {

@@ -1,6 +1,6 @@
 //! What is kept, and for how long.
 
-use tasks::{PruneLimits, RejectionSeen, Settle, TaskFilter, TaskState};
+use tasks::{PruneLimits, RejectionSeen, Settle, TaskFilter, TaskState, Tick};
 use values::Span;
 
 use crate::world::{JOBS, World, completed};
@@ -48,6 +48,32 @@ pub(crate) async fn leaves_what_has_not_ended(world: &World) {
     let limits = PruneLimits { completed_before: now, discarded_before: now, limit: 100 };
     assert_eq!(world.store.prune(limits).await.unwrap(), 0);
     assert_eq!(world.search(TaskFilter::default()).await, [scheduled, waiting, running]);
+}
+
+pub(crate) async fn keeps_young_ticks_and_the_latest_of_each_schedule(world: &World) {
+    let begin = world.now();
+    let tick = async |schedule: &str, days: u32| {
+        let mut task = world.task(JOBS[0]);
+        let nominal_at = begin.after(Span::from_days(days));
+        task.tick = Some(Tick { schedule: schedule.to_owned(), nominal_at });
+        world.put(task).await.existing
+    };
+    for (schedule, days) in [("old", 0), ("old", 1), ("going on", 2), ("going on", 199)] {
+        assert!(!tick(schedule, days).await);
+    }
+    world.clock.advance(Span::from_days(200));
+    let now = world.now();
+    let limits = PruneLimits { completed_before: now, discarded_before: now, limit: 100 };
+    world.store.prune(limits).await.unwrap();
+    assert!(tick("old", 1).await, "it says where the schedule goes on");
+    assert!(tick("going on", 199).await);
+    assert!(!tick("old", 0).await);
+    assert!(!tick("going on", 2).await);
+    let last = world.store.last_tick("old".to_owned(), now).await.unwrap();
+    assert_eq!(last, begin.after(Span::from_days(1)));
+    let longer = PruneLimits { completed_before: begin, ..limits };
+    world.store.prune(longer).await.unwrap();
+    assert!(tick("old", 0).await, "they outlive the retention of tasks");
 }
 
 pub(crate) async fn keeps_a_bounded_number_of_rejections(world: &World) {

@@ -1,0 +1,373 @@
+//! PostgreSQL: a pool of connections, directly or through a pooler such as PgBouncer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres};
+use values::Secret;
+
+use crate::{DbError, Durability, Query, Row, Value, pooler};
+
+/// How long to wait for a connection of the pool, or for the server to accept a new one.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long finding out may take why there was none.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a read outside of a transaction may take.
+const READ_LIMIT: Duration = Duration::from_mins(1);
+/// How long the end of a transaction may take before its outcome counts as unknown.
+const END_LIMIT: Duration = Duration::from_secs(30);
+/// How long a dropped transaction's rollback may take before its connection is closed instead.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
+/// An unused connection is closed after this time.
+const IDLE: Duration = Duration::from_mins(5);
+/// A connection is replaced after this time, so that a switched-over server is noticed.
+const LIFETIME: Duration = Duration::from_mins(30);
+/// A connection that was unused for this time is asked whether it still answers.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 200;
+/// How every transaction begins: no lock is waited for without end.
+macro_rules! begin {
+    ($($setting:literal),*) => {
+        concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'"
+            $(, "; SET LOCAL ", $setting)*)
+    };
+}
+
+/// How a transaction begins, by what its commit waits for and whether its plans are steady.
+///
+/// What is relaxed may be undone by a crash of the server. What is steady goes by index and by
+/// plans made once, so that no statistics, however wrong, make a statement read a whole table. Its
+/// locks end soon after its process has stopped without ending.
+fn beginning(durability: Durability, steady: bool) -> &'static str {
+    macro_rules! steady {
+        ($($setting:literal),*) => {
+            begin!("idle_in_transaction_session_timeout = '20s'",
+                "enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off",
+                "enable_mergejoin = off", "plan_cache_mode = force_generic_plan", "jit = off"
+                $(, $setting)*)
+        };
+    }
+    match (durability, steady) {
+        (Durability::Full, false) => begin!(),
+        (Durability::Relaxed, false) => begin!("synchronous_commit = off"),
+        (Durability::Full, true) => steady!(),
+        (Durability::Relaxed, true) => steady!("synchronous_commit = off"),
+    }
+}
+
+/// Where a PostgreSQL database is and how it is used.
+#[derive(Debug, Clone)]
+pub struct PostgresSettings {
+    /// `postgres://user:password@host:port/database?sslmode=...`.
+    pub url: Secret<String>,
+    /// Connections of this process at the most.
+    pub max_connections: u32,
+    /// What `application_name` says in `pg_stat_activity`.
+    pub application_name: String,
+    /// The same database without a pooler in between, for [`crate::Db::listen`]; only of use if
+    /// `url` leads through one.
+    pub listen_url: Option<Secret<String>>,
+    /// Whether a pooler stands in between, if that is known; found out otherwise.
+    pub pooled: Option<bool>,
+}
+
+impl PostgresSettings {
+    /// Takes a URL, and the usual for all else.
+    pub fn new(url: Secret<String>) -> Self {
+        let application_name = "main-worker".to_owned();
+        Self { url, max_connections: 10, application_name, listen_url: None, pooled: None }
+    }
+
+    /// Where it leads, for messages: no user, no password.
+    ///
+    /// # Errors
+    /// [`DbError::Url`].
+    pub fn shown(&self) -> Result<String, DbError> {
+        let options = parsed(&self.url)?;
+        let (host, port) = (options.get_host(), options.get_port());
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        Ok(format!("{host}:{port}/{database}"))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct PostgresDb {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    listening: Option<PgConnectOptions>,
+    pooled: bool,
+    asked: AtomicI64,
+}
+
+impl PostgresDb {
+    pub(crate) async fn open(settings: &PostgresSettings) -> Result<Self, DbError> {
+        let options = connect_options(settings, &settings.url)?;
+        let direct = settings.listen_url.as_ref();
+        let direct = direct.map(|url| connect_options(settings, url)).transpose()?;
+        let pooled = match settings.pooled {
+            Some(pooled) => pooled,
+            None => tokio::time::timeout(ACQUIRE_LIMIT, pooler::detect(&options))
+                .await
+                .map_err(|_| DbError::no_answer())??,
+        };
+        let options = options.statement_cache_capacity(if pooled { 0 } else { STATEMENTS });
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .idle_timeout(IDLE)
+            .max_lifetime(LIFETIME)
+            // Asking a connection before each use costs a round trip; one that was in use just now
+            // is as likely to break during the next statement as before it.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for >= CHECK_AFTER {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options.clone());
+        let listening = if pooled { direct } else { Some(options) };
+        let asked = AtomicI64::new(0);
+        Ok(Self { shared: Arc::new(Shared { pool, listening, pooled, asked }) })
+    }
+
+    /// Whether a pooler gives each transaction a connection of its own choice.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.shared.pooled
+    }
+
+    /// How to reach the server itself; `None` if only the way through a pooler is known.
+    pub(crate) fn listening(&self) -> Option<&PgConnectOptions> {
+        self.shared.listening.as_ref()
+    }
+
+    pub(crate) async fn begin(
+        &self,
+        durability: Durability,
+        steady: bool,
+    ) -> Result<PostgresTransaction, DbError> {
+        let connection = self.acquire().await?;
+        let mut transaction =
+            PostgresTransaction { connection: Some(connection), pooled: self.shared.pooled };
+        simple(transaction.connection(), beginning(durability, steady)).await?;
+        Ok(transaction)
+    }
+
+    pub(crate) async fn all(&self, query: Query) -> Result<Vec<Row>, DbError> {
+        if self.shared.pooled {
+            // A pooler may serve the two halves of an unnamed statement by two servers.
+            let mut transaction = self.begin(Durability::Relaxed, false).await?;
+            let rows = all(transaction.connection(), false, query).await?;
+            transaction.commit().await?;
+            return Ok(rows);
+        }
+        let mut loan = Loan { connection: Some(self.acquire().await?) };
+        let connection = loan.connection.as_mut().expect("lent just now");
+        let rows = tokio::time::timeout(READ_LIMIT, all(connection, true, query)).await;
+        let rows = rows.map_err(|_| DbError::no_answer())?;
+        if !matches!(rows, Err(DbError::Unreachable(_))) {
+            loan.connection = None;
+        }
+        rows
+    }
+
+    /// Takes a connection of the pool, or says why there is none.
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
+        let pool = &self.shared.pool;
+        match pool.acquire().await {
+            Ok(connection) => Ok(connection),
+            // It waits as patiently for a server that is down or full as for its own connections.
+            Err(sqlx::Error::PoolTimedOut)
+                if pool.size() < pool.options().get_max_connections() =>
+            {
+                match tokio::time::timeout(PROBE_LIMIT, pool.connect_options().connect()).await {
+                    Ok(Ok(_)) => Err(DbError::Busy),
+                    Ok(Err(error)) => Err(error.into()),
+                    Err(_) => Err(DbError::no_answer()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notifies in one message, which is one transaction.
+    pub(crate) async fn notify(&self, channel: &str) -> Result<(), DbError> {
+        let channel = channel.replace('"', "\"\"");
+        let sql = format!("SET LOCAL synchronous_commit = off; NOTIFY \"{channel}\"");
+        let mut connection = self.shared.pool.acquire().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// There is no cheap way to know, so every answer says that others may have written.
+    pub(crate) fn change_counter(&self) -> i64 {
+        self.shared.asked.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.shared.pool.close().await;
+    }
+}
+
+/// Closes a connection whose answer nobody waited for, rather than have the pool wait for it.
+struct Loan {
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+fn connect_options(
+    settings: &PostgresSettings,
+    url: &Secret<String>,
+) -> Result<PgConnectOptions, DbError> {
+    let options = parsed(url)?;
+    // Start-up parameters that poolers refuse are left out.
+    Ok(options
+        .application_name(&settings.application_name)
+        .extra_float_digits(None)
+        .disable_statement_logging())
+}
+
+fn parsed(url: &Secret<String>) -> Result<PgConnectOptions, DbError> {
+    let url = url.expose();
+    // The parser takes any scheme for its own.
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(DbError::Url);
+    }
+    url.parse().map_err(|_| DbError::Url)
+}
+
+/// Holds a connection from `BEGIN` to the end of the transaction.
+#[derive(Debug)]
+pub(crate) struct PostgresTransaction {
+    connection: Option<PoolConnection<Postgres>>,
+    pooled: bool,
+}
+
+impl PostgresTransaction {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("held until the transaction ends")
+    }
+
+    pub(crate) fn keeps_statements(&self) -> bool {
+        !self.pooled
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), DbError> {
+        // The server answers a failed transaction's COMMIT with a rollback that is no error; the
+        // statement before it makes it one.
+        let commit = simple(self.connection(), "SELECT 1; COMMIT");
+        let done = tokio::time::timeout(END_LIMIT, commit).await;
+        match done {
+            Ok(Ok(())) => {
+                self.connection = None;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(DbError::no_answer()),
+        }
+    }
+
+    pub(crate) async fn rollback(mut self) -> Result<(), DbError> {
+        simple(self.connection(), "ROLLBACK").await?;
+        self.connection = None;
+        Ok(())
+    }
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(connection.detach());
+            return;
+        };
+        // Others wait for its locks, so it ends at once; a server that does not answer ends it
+        // when it sees the connection closed.
+        runtime.spawn(async move {
+            let rolled_back =
+                tokio::time::timeout(ROLLBACK_LIMIT, simple(&mut connection, "ROLLBACK")).await;
+            if !matches!(rolled_back, Ok(Ok(()))) {
+                drop(connection.detach());
+            }
+        });
+    }
+}
+
+/// Runs statements without arguments in one message.
+pub(crate) async fn simple(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<(), DbError> {
+    sqlx::raw_sql(sql).execute(connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn execute(
+    connection: &mut PgConnection,
+    keep: bool,
+    query: Query,
+) -> Result<u64, DbError> {
+    let (sql, arguments) = bind(query);
+    let query = sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments).persistent(keep);
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+pub(crate) async fn all(
+    connection: &mut PgConnection,
+    keep: bool,
+    query: Query,
+) -> Result<Vec<Row>, DbError> {
+    let (sql, arguments) = bind(query);
+    let query = sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments).persistent(keep);
+    let rows = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(Row::Postgres).collect())
+}
+
+fn bind(query: Query) -> (Cow<'static, str>, PgArguments) {
+    use sqlx::Arguments as _;
+
+    let mut arguments = PgArguments::default();
+    arguments.reserve(query.arguments.len(), 0);
+    for value in query.arguments {
+        let added = match value {
+            Value::Int(value) => arguments.add(value),
+            Value::Real(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value.map(without_nul)),
+            Value::Bytes(value) => arguments.add(value),
+            Value::Ints(list) => arguments.add(list),
+            Value::Texts(list) => {
+                let list: Vec<_> = list.into_iter().map(|text| text.map(without_nul)).collect();
+                arguments.add(list)
+            }
+            Value::Blobs(list) => arguments.add(list),
+        };
+        added.expect("numbers, text, bytes and their lists always encode");
+    }
+    (query.sql, arguments)
+}
+
+/// Text of the server holds no NUL. Whatever a log line or an error message carries, a statement
+/// must not fail of it; keys are compared as they are stored.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}

@@ -1,0 +1,112 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use database::EngineKind;
+use testkit::TestDb;
+use values::{FixedClock, Timestamp};
+
+use super::*;
+
+struct Outside {
+    calls: AtomicU32,
+    happened: AtomicU32,
+}
+
+async fn ledger(engine: EngineKind) -> (TestDb, Effects) {
+    let database = TestDb::new(engine, "effects", &[EFFECTS]).await;
+    let clock = Arc::new(FixedClock(Timestamp::from_seconds(1)));
+    let task = TaskId::new(Timestamp::EPOCH, [0; 10]);
+    let effects = Effects::new(database.db.clone(), clock, task);
+    (database, effects)
+}
+
+/// Runs an effect whose call goes wrong in a given way.
+async fn run(
+    effects: &Effects,
+    outside: &Outside,
+    happens: bool,
+    fails: Option<JobError>,
+) -> Result<u32, JobError> {
+    let call = |_| async {
+        outside.calls.fetch_add(1, Ordering::SeqCst);
+        if happens {
+            outside.happened.fetch_add(1, Ordering::SeqCst);
+        }
+        fails.map_or(Ok(7), Err)
+    };
+    let reconcile = |_| async { Ok((outside.happened.load(Ordering::SeqCst) > 0).then_some(7)) };
+    effects.once("charge acct_1 2026-10 1", call, reconcile).await
+}
+
+async fn happens_once_wherever_the_call_is_cut_off(engine: EngineKind) {
+    for (happens, expected_calls) in [(true, 1), (false, 2)] {
+        let (_database, effects) = ledger(engine).await;
+        let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
+        let lost = Some(JobError::retryable("the line went dead"));
+        run(&effects, &outside, happens, lost).await.unwrap_err();
+        let state = effects.state("charge acct_1 2026-10 1").await.unwrap();
+        assert_eq!(state.as_deref(), Some("unknown"));
+        for _ in 0..3 {
+            assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
+        }
+        assert_eq!(outside.happened.load(Ordering::SeqCst), 1, "happens: {happens}");
+        assert_eq!(outside.calls.load(Ordering::SeqCst), expected_calls);
+    }
+}
+
+async fn a_call_that_never_returned_is_reconciled(engine: EngineKind) {
+    let (_database, effects) = ledger(engine).await;
+    let key = "mail out_1";
+    let hung =
+        effects.once::<u32, _, _, _, _>(key, |_| std::future::pending(), |_| async { Ok(None) });
+    tokio::time::timeout(std::time::Duration::from_millis(200), hung).await.unwrap_err();
+    assert_eq!(effects.state(key).await.unwrap().as_deref(), Some("doing"));
+    let found: u32 = effects
+        .once(key, |_| async { panic!("the call is not repeated") }, |_| async { Ok(Some(9)) })
+        .await
+        .unwrap();
+    assert_eq!(found, 9);
+}
+
+async fn a_definite_refusal_may_be_tried_anew(engine: EngineKind) {
+    let (_database, effects) = ledger(engine).await;
+    let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
+    let refused = Some(JobError::permanent("card declined"));
+    run(&effects, &outside, false, refused).await.unwrap_err();
+    assert_eq!(run(&effects, &outside, true, None).await.unwrap(), 7);
+    assert_eq!(outside.calls.load(Ordering::SeqCst), 2);
+}
+
+async fn of_two_attempts_at_once_one_makes_the_call(engine: EngineKind) {
+    let (_database, effects) = ledger(engine).await;
+    let calls = AtomicU32::new(0);
+    let attempt = || {
+        effects.once::<u32, _, _, _, _>(
+            "charge once",
+            |_| async {
+                calls.fetch_add(1, Ordering::SeqCst);
+                Ok(7)
+            },
+            |_| async { Ok(Some(7)) },
+        )
+    };
+    let (one, two, three) = tokio::join!(attempt(), attempt(), attempt());
+    assert_eq!([one.unwrap(), two.unwrap(), three.unwrap()], [7; 3]);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+async fn an_error_may_hold_any_character(engine: EngineKind) {
+    let (_database, effects) = ledger(engine).await;
+    let outside = Outside { calls: AtomicU32::new(0), happened: AtomicU32::new(0) };
+    let lost = Some(JobError::retryable("answered \0 and \u{1f980}"));
+    run(&effects, &outside, false, lost).await.unwrap_err();
+    let state = effects.state("charge acct_1 2026-10 1").await.unwrap();
+    assert_eq!(state.as_deref(), Some("unknown"));
+}
+
+testkit::on_each_engine!(
+    happens_once_wherever_the_call_is_cut_off,
+    a_call_that_never_returned_is_reconciled,
+    a_definite_refusal_may_be_tried_anew,
+    of_two_attempts_at_once_one_makes_the_call,
+    an_error_may_hold_any_character,
+);

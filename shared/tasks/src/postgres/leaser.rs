@@ -1,0 +1,338 @@
+//! Leases for the workers of this process: one transaction after the other, and in between whoever
+//! finds nothing waits here.
+//!
+//! A look may begin at the beginning of each lane or where the latest one ended (see [`Floors`]).
+//! The former finds everything; it is taken so often that it costs a tenth of the time, and before
+//! anyone is told that there is nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::{Db, DbError, Durability};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use values::{Clock, Timestamp};
+
+use super::candidates::{Floors, next_due};
+use super::lanes::Lanes;
+use super::lease::{lease, unlease};
+use super::wake::Bell;
+use crate::handover::{Handover, Orphans, Reply};
+use crate::{LeaseRequest, LeasedTask, StoreError};
+
+/// Leases that may wait for a task; further ones are told at once that there is none.
+const MAX_PARKED: usize = 1_024;
+/// How often a waiting lease looks for tasks that no notification told of.
+pub(super) const POLL: Duration = Duration::from_millis(200);
+/// While tasks keep coming, the next look is this soon.
+const SOON: Duration = Duration::from_millis(1);
+/// Tasks keep coming if there was one within this time.
+const KEEPS_COMING: Duration = Duration::from_millis(100);
+/// How long leases wait after the database failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// The shortest wait, so that a task that is due but cannot run is no busy loop.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// How long a look may take before its connection is given up.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// A look from the beginning takes no more than one part in so many of the time.
+const REST_AFTER_FULL_LOOK: u32 = 10;
+
+/// A lease that is asked for, and who waits for it.
+pub(super) type Call = (LeaseRequest, Reply<Handover>);
+
+/// A lease that waits for a task.
+struct Parked {
+    request: LeaseRequest,
+    reply: Reply<Handover>,
+    until: Instant,
+    /// Whether everything was looked at for it and nothing was there.
+    searched: bool,
+}
+
+/// What a look has found.
+#[derive(Default)]
+struct Found {
+    /// By position among the parked leases, ascending.
+    leased: Vec<(usize, Vec<LeasedTask>)>,
+    next_due: Option<Timestamp>,
+    next_start: Option<Timestamp>,
+    limited: bool,
+    again: bool,
+}
+
+pub(super) struct Leaser {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    lanes: Arc<Lanes>,
+    bell: Arc<Bell>,
+    calls: mpsc::Receiver<Call>,
+    parked: Vec<Parked>,
+    orphans: Orphans,
+    /// Leases of a transaction whose end is not known yet.
+    doubtful: Vec<(i64, i64)>,
+    floors: Floors,
+    look: bool,
+    /// Whether tasks that wait for their time may have come or changed.
+    look_for_due: bool,
+    limited: bool,
+    /// When the next task is due that waits for its time or for a rate.
+    next_due: Option<Timestamp>,
+    /// The same for a rate, by a clock that does not jump.
+    next_start: Option<Instant>,
+    polled_at: Instant,
+    found_at: Option<Instant>,
+    looked_at: Instant,
+    look_took: Duration,
+    full_at: Instant,
+    full_took: Duration,
+    pause_until: Option<Instant>,
+}
+
+impl Leaser {
+    pub(super) fn new(
+        (db, clock): (Db, Arc<dyn Clock>),
+        (lanes, bell): (Arc<Lanes>, Arc<Bell>),
+        calls: mpsc::Receiver<Call>,
+        orphans: Orphans,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            db,
+            clock,
+            lanes,
+            bell,
+            calls,
+            parked: Vec::new(),
+            orphans,
+            doubtful: Vec::new(),
+            floors: Floors::default(),
+            look: true,
+            look_for_due: true,
+            limited: false,
+            next_due: None,
+            next_start: None,
+            polled_at: now,
+            found_at: None,
+            looked_at: now,
+            look_took: Duration::ZERO,
+            full_at: now,
+            full_took: Duration::ZERO,
+            pause_until: None,
+        }
+    }
+
+    /// Serves leases until every handle to the store is gone.
+    pub(super) async fn run(mut self) {
+        while self.wait().await {
+            self.parked.retain(|parked| !parked.reply.is_closed());
+            let idle = self.parked.is_empty() && self.orphans.is_empty();
+            if idle || !self.pause().is_zero() {
+                continue;
+            }
+            self.poll();
+            let over = self.is_over_for_someone();
+            if self.look || over || !self.orphans.is_empty() {
+                self.look_around(over).await;
+                self.learn_lanes().await;
+            }
+            self.dismiss();
+        }
+    }
+
+    /// Waits for calls and news, or until it is time to look; `false` when the store is dropped.
+    async fn wait(&mut self) -> bool {
+        let patience = if self.parked.is_empty() && self.orphans.is_empty() {
+            Duration::MAX
+        } else {
+            self.patience()
+        };
+        let bell = Arc::clone(&self.bell);
+        let mut next = tokio::select! {
+            call = self.calls.recv() => match call {
+                Some(call) => Some(call),
+                None => return false,
+            },
+            () = bell.wait() => None,
+            () = tokio::time::sleep(patience) => None,
+        };
+        while let Some((request, reply)) = next {
+            self.park(request, reply);
+            next = self.calls.try_recv().ok();
+        }
+        let news = self.bell.take();
+        if news.back {
+            self.floors.forget();
+        }
+        self.look |= news.tasks || news.back || (news.room && self.limited);
+        self.look_for_due |= news.tasks || news.back;
+        true
+    }
+
+    fn park(&mut self, request: LeaseRequest, reply: Reply<Handover>) {
+        if self.parked.len() >= MAX_PARKED {
+            reply.send(Ok(Handover::new(Vec::new(), &self.orphans))).ok();
+            return;
+        }
+        let until = Instant::now() + request.wait.to_std();
+        self.parked.push(Parked { request, reply, until, searched: false });
+        self.look = true;
+    }
+
+    /// How long to leave the database alone after a failure.
+    fn pause(&self) -> Duration {
+        self.pause_until.map_or(Duration::ZERO, |until| until - Instant::now())
+    }
+
+    /// How long to wait for a call before looking around.
+    fn patience(&self) -> Duration {
+        let poll = POLL.saturating_sub(self.polled_at.elapsed());
+        let due = self.next_due.map_or(POLL, |due| due.since(self.clock.now()).to_std());
+        let start = self.next_start.map_or(POLL, |at| at - Instant::now());
+        let until = self.parked.iter().map(|parked| parked.until).min();
+        let until = until.map_or(POLL, |until| until - Instant::now());
+        let soon = self.next_soon().map_or(POLL, |at| at - Instant::now());
+        let wait = poll.min(due).min(start).min(until).min(soon);
+        if self.look { self.pause() } else { wait.max(self.pause()).max(SHORTEST_WAIT) }
+    }
+
+    /// When to look again because tasks keep coming.
+    fn next_soon(&self) -> Option<Instant> {
+        self.found_at.filter(|at| at.elapsed() < KEEPS_COMING)?;
+        Some(self.looked_at + SOON.max(self.look_took))
+    }
+
+    /// Finds out whether it is time to look without having been told.
+    fn poll(&mut self) {
+        let now = Instant::now();
+        self.look |= self.next_due.is_some_and(|due| due <= self.clock.now());
+        self.look |= self.next_start.is_some_and(|at| at <= now);
+        self.look |= self.next_soon().is_some_and(|at| at <= now);
+        if self.polled_at.elapsed() >= POLL {
+            self.polled_at = now;
+            (self.look, self.look_for_due) = (true, true);
+        }
+    }
+
+    /// Whether someone has waited long enough, but not everything was looked at for them.
+    fn is_over_for_someone(&self) -> bool {
+        let now = Instant::now();
+        self.parked.iter().any(|parked| parked.until <= now && !parked.searched)
+    }
+
+    async fn look_around(&mut self, fully: bool) {
+        let began = Instant::now();
+        let full = fully || began - self.full_at >= self.full_took * REST_AFTER_FULL_LOOK;
+        if full {
+            self.floors.forget();
+        }
+        let orphans = self.orphans.take();
+        let looked = tokio::time::timeout(LOOK_LIMIT, self.look(&orphans, fully)).await;
+        match looked.unwrap_or_else(|_| Err(DbError::no_answer())) {
+            Ok(found) => {
+                (self.looked_at, self.look_took) = (Instant::now(), began.elapsed());
+                (self.look, self.pause_until, self.limited) = (false, None, found.limited);
+                if full {
+                    (self.full_at, self.full_took) = (self.looked_at, self.look_took);
+                }
+                self.look_for_due &= found.leased.len() == self.parked.len();
+                self.next_due = found.next_due;
+                let now = self.clock.now();
+                self.next_start =
+                    found.next_start.map(|at| Instant::now() + at.since(now).to_std());
+                if found.again || !found.leased.is_empty() {
+                    self.found_at = Some(Instant::now());
+                }
+                self.tell(found.leased, full && !found.again);
+            }
+            Err(error) => {
+                // What was leased after all is not left with a worker that does not know of it.
+                self.orphans.add(orphans.into_iter().chain(std::mem::take(&mut self.doubtful)));
+                self.tell_failure(&error.into());
+            }
+        }
+    }
+
+    /// Looks once more if someone goes without and others have made a lane meanwhile.
+    async fn learn_lanes(&mut self) {
+        if self.parked.is_empty() || !self.lanes.are_old() {
+            return;
+        }
+        match self.lanes.refresh().await {
+            Ok(changed) => self.look |= changed,
+            Err(error) => self.tell_failure(&error.into()),
+        }
+    }
+
+    /// Looks in one transaction for everyone who waits. What a lease gives is worthless after a
+    /// power failure, so nothing waits for the disk.
+    async fn look(&mut self, orphans: &[(i64, i64)], fully: bool) -> Result<Found, DbError> {
+        if fully {
+            self.lanes.refresh().await?;
+        }
+        let lanes = self.lanes.all();
+        let mut transaction = self.db.begin_steady(Durability::Relaxed).await?;
+        let mut tx = transaction.tx();
+        let now = self.clock.now();
+        let mut found = Found::default();
+        if !orphans.is_empty() {
+            unlease(&mut tx, now, orphans).await?;
+            self.floors.forget();
+        }
+        for (at, parked) in self.parked.iter().enumerate() {
+            let leased = lease(&mut tx, &parked.request, now, &lanes, &mut self.floors).await?;
+            found.next_start = found.next_start.into_iter().chain(leased.next_start).min();
+            found.limited |= leased.limited;
+            found.again |= leased.again;
+            if !leased.tasks.is_empty() {
+                found.leased.push((at, leased.tasks));
+            }
+        }
+        found.next_due = self.next_due.filter(|due| *due > now);
+        if found.leased.len() < self.parked.len()
+            && (self.look_for_due || self.next_due != found.next_due)
+        {
+            let lanes = lanes.iter().map(|lane| lane.number).collect();
+            found.next_due = next_due(&mut tx, now, lanes).await?;
+        }
+        let leased = found.leased.iter().flat_map(|(_, tasks)| tasks);
+        self.doubtful = leased.map(|task| (task.row, task.token)).collect();
+        transaction.commit().await?;
+        self.doubtful.clear();
+        Ok(found)
+    }
+
+    fn tell(&mut self, leased: Vec<(usize, Vec<LeasedTask>)>, full: bool) {
+        for parked in &mut self.parked {
+            parked.searched |= full;
+        }
+        for (at, leased) in leased.into_iter().rev() {
+            let handover = Handover::new(leased, &self.orphans);
+            self.parked.remove(at).reply.send(Ok(handover)).ok();
+        }
+    }
+
+    /// Tells everyone of a failure; nothing is leased, or that is not known and will be rescued.
+    fn tell_failure(&mut self, error: &StoreError) {
+        tracing::debug!(error = %error, "looking for work failed");
+        self.floors.forget();
+        (self.look, self.look_for_due) = (true, true);
+        self.pause_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        for parked in self.parked.drain(..) {
+            parked.reply.send(Err(error.clone())).ok();
+        }
+    }
+
+    /// Answers leases that have waited long enough.
+    fn dismiss(&mut self) {
+        let now = Instant::now();
+        let mut at = 0;
+        while at < self.parked.len() {
+            if self.parked[at].until <= now && self.parked[at].searched {
+                let nothing = Handover::new(Vec::new(), &self.orphans);
+                self.parked.remove(at).reply.send(Ok(nothing)).ok();
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
