@@ -3,6 +3,7 @@
 mod conservation;
 mod labels;
 mod queue;
+mod schedules;
 mod text;
 
 use std::collections::HashMap;
@@ -17,8 +18,7 @@ use prometheus_client::registry::Registry;
 use values::{JobName, Source, Timestamp};
 
 use labels::{
-    BuildLabels, CodeLabels, JobLabels, NoLabels, OperationLabels, ScheduleLabels, SourceLabels,
-    TaskLabels,
+    BuildLabels, CodeLabels, JobLabels, OperationLabels, ScheduleLabels, SourceLabels, TaskLabels,
 };
 pub use queue::QueueDepth;
 
@@ -86,6 +86,7 @@ pub struct Metrics {
     schedules: HashMap<String, Counter>,
     queue: Arc<queue::Snapshot>,
     conservation: Arc<conservation::Comparison>,
+    looked_at: Arc<schedules::LookedAt>,
 }
 
 type Histograms = Family<JobLabels, Histogram, fn() -> Histogram>;
@@ -102,7 +103,6 @@ struct Families {
     store_errors: Family<OperationLabels, Counter>,
     ticks: Family<ScheduleLabels, Counter>,
     tick_failures: Family<ScheduleLabels, Counter>,
-    schedules_success: Family<NoLabels, Gauge>,
 }
 
 /// The series of one job, each made when it is first used, so that idle jobs have none.
@@ -138,6 +138,8 @@ impl Metrics {
         registry.register_collector(Box::new(Arc::clone(&queue)));
         let conservation = Arc::new(conservation::Comparison::new(known));
         registry.register_collector(Box::new(Arc::clone(&conservation)));
+        let looked_at = Arc::<schedules::LookedAt>::default();
+        registry.register_collector(Box::new(Arc::clone(&looked_at)));
         let mut source_names: Vec<Arc<str>> =
             sources.iter().map(|source| source.as_str().into()).collect();
         source_names.push(UNKNOWN_NAME.into());
@@ -158,6 +160,7 @@ impl Metrics {
             families,
             queue,
             conservation,
+            looked_at,
         })
     }
 
@@ -241,7 +244,7 @@ impl Metrics {
 
     /// Says when every schedule was looked at and nothing was left to enqueue.
     pub fn schedules_looked_at(&self, at: Timestamp) {
-        self.families.schedules_success.get_or_create(&NoLabels {}).set(at.as_micros() / 1_000_000);
+        self.looked_at.set(at);
     }
 
     /// Replaces what is known about the queue; what is not in `rows` is gone from the metrics.
@@ -296,7 +299,6 @@ impl Families {
             store_errors: Family::default(),
             ticks: Family::default(),
             tick_failures: Family::default(),
-            schedules_success: Family::default(),
         };
         let Self {
             tasks,
@@ -308,7 +310,6 @@ impl Families {
             store_errors,
             ticks,
             tick_failures,
-            schedules_success,
         } = &families;
         registry.register("build_info", "What is running; always 1", build);
         // The encoder adds `_total` to the names of counters.
@@ -332,11 +333,6 @@ impl Families {
             "tick_failures",
             "Looks at a schedule that could not enqueue what is due",
             tick_failures.clone(),
-        );
-        registry.register(
-            "schedules_success_timestamp_seconds",
-            "When every schedule was looked at with nothing left to enqueue",
-            schedules_success.clone(),
         );
         families
     }

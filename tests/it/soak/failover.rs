@@ -63,7 +63,9 @@ async fn a_failover_that_lost_a_second_loses_nothing_else() {
     // the same key; or it was for a task that is gone.
     let repeated = std::mem::take(&mut report.effects_doubled);
     assert!(report.is_clean(), "{report:?}");
-    assert!(calls(&ground).values().all(|count| *count <= 2), "{:?}", calls(&ground));
+    // Once for each second that was lost, at the most.
+    let most = calls(&ground).into_values().max();
+    assert!(most.is_some_and(|most| most <= times + 1), "{most:?} calls with one key");
     tell(
         &format!("failover that loses 1 s, {times} times at {per_second} tasks/s"),
         &format!(

@@ -30,17 +30,17 @@ fn prints_markup_as_it_is_and_hides_nothing() {
 
 #[test]
 fn every_character_prints_or_is_named() {
-    let all: Vec<char> = ('\u{1}'..='\u{ffff}')
-        .chain('\u{1f000}'..='\u{1ffff}')
-        .filter(|c| !c.is_whitespace())
-        .collect();
+    // All of the first planes' scripts; of the ideographs, private and emoji blocks every seventh.
+    let blocks = ('\u{1}'..'\u{3400}').chain('\u{a000}'..'\u{ac00}').chain('\u{f900}'..='\u{ffff}');
+    let sampled = ('\u{3400}'..='\u{1ffff}').step_by(7);
+    let all: Vec<char> = blocks.chain(sampled).filter(|c| !c.is_whitespace()).collect();
     let mut missing = 0;
     for part in all.chunks(MAX_NOTE_CHARS * MAX_SHORT_LIST) {
         let mut invoice = samples::invoice();
         invoice.notes = part.chunks(MAX_NOTE_CHARS).map(|note| note.iter().collect()).collect();
         missing += invoices::render(&samples::issuer(), &invoice).unwrap().missing.len();
     }
-    assert!(missing < all.len() && missing > 10_000, "{missing} of {}", all.len());
+    assert!(missing < all.len() && missing > 5_000, "{missing} of {}", all.len());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_longest_texts_everywhere_still_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn any_text_prints(name in ".{1,80}", mixed in any::<String>(), rtl in "[א-ת؀-ۿa-z0-9(]{0,60}") {

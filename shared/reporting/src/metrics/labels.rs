@@ -46,7 +46,3 @@ pub(crate) struct SourceLabels {
 pub(crate) struct BuildLabels {
     pub(crate) version: Arc<str>,
 }
-
-/// For what is only there once it has happened, and once at the most.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct NoLabels {}
