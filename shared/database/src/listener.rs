@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::DbError;
 
@@ -34,6 +35,9 @@ impl Listener {
             .max_lifetime(None)
             .acquire_timeout(CONNECT_LIMIT)
             .connect_lazy_with(options.clone());
+        // The pool tries again in silence; a first try by hand says why it fails.
+        let first = tokio::time::timeout(CONNECT_LIMIT, options.connect()).await;
+        first.map_err(|_| DbError::no_answer())??.close().await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         let listening = tokio::time::timeout(ANSWER_LIMIT, listener.listen(channel)).await;

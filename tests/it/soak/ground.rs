@@ -16,7 +16,7 @@ use crate::site::{Site, Worker, migrate};
 /// Attempts at once of each worker, unless a scenario needs more.
 const PLACES: usize = 8;
 /// How soon a fresh task must run on each worker once all is well again.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(5);
 /// How long a worker is kept busy to find the others.
 const BUSY_MS: u64 = 600;
 /// Until everything that was accepted must be done, once all is well again.
@@ -112,12 +112,17 @@ impl Ground {
     pub(super) async fn nobody_is_deaf(&mut self) {
         let first = self.occupied + 1;
         let began = Instant::now();
-        for _ in 0..self.places * self.workers.len() {
-            self.occupy(BUSY_MS).await;
-        }
         let expected: BTreeSet<u32> = self.workers.iter().map(Worker::pid).collect();
-        let last = self.occupied;
+        let mut occupied_at = None::<Instant>;
         loop {
+            // As long as one worker has got none: the others may have been quicker.
+            if occupied_at.is_none_or(|at| at.elapsed().as_millis() > u128::from(BUSY_MS)) {
+                for _ in 0..self.places * self.workers.len() {
+                    self.occupy(BUSY_MS).await;
+                }
+                occupied_at = Some(Instant::now());
+            }
+            let last = self.occupied;
             let runs = self.runs().into_iter().filter(|run| run.number >= first);
             let (numbers, pids): (BTreeSet<u64>, BTreeSet<u32>) =
                 runs.map(|run| (run.number, run.pid)).unzip();

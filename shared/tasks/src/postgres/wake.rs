@@ -143,19 +143,21 @@ async fn listen(db: Db, bell: Arc<Bell>, channel: String) {
         tracing::info!("no notifications through the pooler; work of others is found by polling");
         return;
     }
-    let mut pause = RECONNECT[0];
+    let (mut pause, mut told) = (RECONNECT[0], false);
     loop {
         let mut listener = match db.listen(&channel).await {
             Ok(Some(listener)) => listener,
             Ok(None) => return,
             Err(error) => {
-                tracing::debug!(error = %error, "cannot listen; work of others is found by polling");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(error = %error, "cannot listen; work of others is found by polling");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RECONNECT[1]);
                 continue;
             }
         };
-        pause = RECONNECT[0];
+        (pause, told) = (RECONNECT[0], false);
         // What was told while nobody listened.
         bell.ring(&News { tasks: true, back: true, room: true });
         let error = loop {
