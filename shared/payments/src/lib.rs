@@ -20,7 +20,7 @@
 //! payment up from [`LOOK_UP_AFTER`] on. What an answer means is told by the type and code of the
 //! gateway's error, never by the text of its message.
 //!
-//! With the feature `scripted`, [`scripted::ScriptedGateway`] is a gateway of our own for tests
+//! With the feature `scripted`, `scripted::ScriptedGateway` is a gateway of our own for tests
 //! and the demo. docs/payments.md says what was tested against what.
 
 mod card;
