@@ -27,10 +27,35 @@ pub(super) struct Leased {
     pub(super) limited: bool,
     /// Whether other processes hold just now what might have been leased.
     pub(super) again: bool,
+    /// Whether tasks that were found did not fit beside the others.
+    refused: bool,
 }
 
 /// Leases for one request; returns nothing if nothing fits.
+///
+/// Lanes share limits, so what is best of each may not fit together; then there is more to find.
 pub(super) async fn lease(
+    tx: &mut Tx<'_>,
+    request: &LeaseRequest,
+    now: Timestamp,
+    lanes: &[LaneNames],
+    floors: &mut Floors,
+) -> Result<Leased, DbError> {
+    let mut all = lease_once(tx, request, now, lanes, floors).await?;
+    let mut more = all.refused && !all.tasks.is_empty();
+    while more && all.tasks.len() < request.start + request.hold {
+        let start = request.start.saturating_sub(all.tasks.len());
+        let hold = request.start + request.hold - all.tasks.len() - start;
+        let rest = LeaseRequest { start, hold, ..request.clone() };
+        let next = lease_once(tx, &rest, now, lanes, floors).await?;
+        more = next.refused && !next.tasks.is_empty();
+        all.tasks.extend(next.tasks);
+    }
+    Ok(all)
+}
+
+/// Leases the best of each lane that fit together.
+async fn lease_once(
     tx: &mut Tx<'_>,
     request: &LeaseRequest,
     now: Timestamp,
@@ -63,7 +88,7 @@ pub(super) async fn lease(
             limits::keep(tx, &room).await?;
         }
         floors.raise(ends, left.into_iter());
-        return Ok(Leased { tasks: Vec::new(), next_start, limited, again });
+        return Ok(Leased { next_start, limited, again, ..Leased::default() });
     }
     let mut counted: Vec<usize> = found.iter().map(|candidate| candidate.served).collect();
     counted.sort_unstable();
@@ -78,12 +103,14 @@ pub(super) async fn lease(
         limits::look(tx, &mut room).await?;
     }
     let mut best = Vec::with_capacity(wanted.min(found.len()));
+    let mut refused = false;
     for candidate in found {
         let Served { lane, place, most: _ } = served[candidate.served];
         let free = best.len() < wanted && !busy.contains(&lane.number);
         if free && room.take(place, best.len() < request.start) {
             best.push(candidate);
         } else {
+            refused |= free;
             left.push(((lane.number, candidate.priority), candidate.run_at));
         }
     }
@@ -96,7 +123,7 @@ pub(super) async fn lease(
         floors.raise(ends, left.into_iter());
     }
     let again = tasks.is_empty() && !busy.is_empty();
-    Ok(Leased { tasks, next_start: None, limited, again })
+    Ok(Leased { tasks, next_start: None, limited, again, refused })
 }
 
 /// Leases the tasks and reads what they are, in the order they are to run.

@@ -68,6 +68,7 @@ suite! {
         gives_nothing_to_a_worker_declared_dead;
     limits:
         keep_the_rate_of_a_job_across_workers,
+        fill_a_lease_although_several_lanes_share_a_limit,
         refill_with_the_clock,
         block_for_one_window_when_the_clock_jumps_back,
         hold_for_all_jobs_of_a_source,
