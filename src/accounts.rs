@@ -11,7 +11,7 @@ pub(crate) const REMEDY: &str = "find out what deleted rows (a restored backup, 
 
 /// One sentence for each law that is broken; none if every task is accounted for.
 pub(crate) fn problems(found: &Conservation) -> Vec<String> {
-    let Conservation { lanes: _, without_row, lost, without_envelope } = found;
+    let Conservation { lanes: _, without_row, lost, without_envelope, twice, misplaced } = found;
     let mut problems = Vec::new();
     for lane in found.broken() {
         let host = lane.host.as_ref().map_or_else(String::new, |host| format!(" for {host}"));
@@ -46,6 +46,12 @@ pub(crate) fn problems(found: &Conservation) -> Vec<String> {
     }
     if *without_envelope > 0 {
         problems.push(format!("{without_envelope} tasks have a row and no envelope"));
+    }
+    if *twice > 0 {
+        problems.push(format!("{twice} tasks have ended, and a row says that they wait or run"));
+    }
+    if *misplaced > 0 {
+        problems.push(format!("{misplaced} tasks wait in a state or a lane that nobody looks at"));
     }
     problems
 }
@@ -82,12 +88,16 @@ mod tests {
             without_row: 2,
             lost: vec![LostTask { task_id, job_name, source }],
             without_envelope: 1,
+            twice: 1,
+            misplaced: 3,
         };
         insta::assert_snapshot!(problems(&found).join("\n"), @r"
         1 waiting or running tasks of logs/process_log from api have vanished: 2 were counted, 1 are there
         2 finished tasks of logs/process_log from api never came: 2 were counted, 4 are there
         2 tasks have an envelope and no row: task_01k6e4dk40000000000000000a (logs/process_log from api) and more
         1 tasks have a row and no envelope
+        1 tasks have ended, and a row says that they wait or run
+        3 tasks wait in a state or a lane that nobody looks at
         ");
     }
 }

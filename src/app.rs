@@ -245,6 +245,8 @@ impl App {
         let release = fingerprint(&manifest, &program.contract);
         let host = host_name();
         let mut facts = facts(&settings, &manifest, &manifest_origin, &host, &release);
+        facts.environment = settings.environment.clone().unwrap_or_default();
+        home.folder().clone_into(&mut facts.home);
         facts.settings.push(("database".to_owned(), format!("{database}, {}", location.shown())));
         let services = Services {
             db: db.clone(),
@@ -369,6 +371,7 @@ fn facts(
         host: host.to_owned(),
         release: release.to_owned(),
         settings: shown,
+        ..Facts::default()
     }
 }
 

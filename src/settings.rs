@@ -110,8 +110,15 @@ pub const TASK_ID: Variable = Variable {
     secret: false,
 };
 
+/// What RTMP servers and recorders prove themselves with.
+pub const MEDIA_HOST_TOKEN: Variable = Variable {
+    name: "MAIN_WORKER_MEDIA_HOST_TOKEN",
+    purpose: "token that RTMP servers and recorders give at the doors of `work --listen`",
+    secret: true,
+};
+
 /// Every variable, in the order they are documented.
-pub const VARIABLES: [Variable; 15] = [
+pub const VARIABLES: [Variable; 16] = [
     DATABASE_URL,
     DATABASE_LISTEN_URL,
     DATABASE_MAX_CONNECTIONS,
@@ -123,6 +130,7 @@ pub const VARIABLES: [Variable; 15] = [
     LOG_FORMAT,
     SENTRY_DSN,
     ENVIRONMENT,
+    MEDIA_HOST_TOKEN,
     NO_COLOR,
     PAYLOAD_FILE,
     CONFIG_FILE,
@@ -154,6 +162,8 @@ pub struct Settings {
     pub sentry_dsn: Option<Secret<String>>,
     /// [`ENVIRONMENT`].
     pub environment: Option<String>,
+    /// [`MEDIA_HOST_TOKEN`].
+    pub media_host_token: Option<Secret<String>>,
     /// [`NO_COLOR`].
     pub no_color: bool,
     /// [`PAYLOAD_FILE`].
@@ -202,6 +212,9 @@ impl Settings {
             _ if name == LOG_FORMAT.name => self.log_format = Some(value),
             _ if name == SENTRY_DSN.name => self.sentry_dsn = Some(Secret::new(value)),
             _ if name == ENVIRONMENT.name => self.environment = Some(value),
+            _ if name == MEDIA_HOST_TOKEN.name => {
+                self.media_host_token = Some(Secret::new(value));
+            }
             _ if name == NO_COLOR.name => self.no_color = true,
             _ if name == PAYLOAD_FILE.name => self.payload_file = Some(value.into()),
             _ if name == CONFIG_FILE.name => self.config_file = Some(value.into()),
@@ -230,6 +243,7 @@ impl Settings {
             (LOG_FORMAT.name.to_owned(), self.log_format.clone()),
             (SENTRY_DSN.name.to_owned(), redacted(self.sentry_dsn.is_some())),
             (ENVIRONMENT.name.to_owned(), self.environment.clone()),
+            (MEDIA_HOST_TOKEN.name.to_owned(), redacted(self.media_host_token.is_some())),
         ];
         for (section, _) in &self.sections {
             shown.push((format!("{}{section}", SECTION_PREFIX.name), redacted(true)));

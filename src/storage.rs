@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use database::{Db, DbError, EngineKind, PostgresSettings, Query, SchemaRange};
 use job::EFFECTS;
 use tasks::{PostgresStore, ServerClock, SqliteStore, StoreError, TaskStore};
@@ -70,8 +70,8 @@ impl Location {
         };
         Self::parse(url, settings)?.with_context(|| {
             format!(
-                "{} is neither postgres://user:password@host:5432/database nor sqlite:PATH; \
-                 leave it out for the embedded database",
+                "{} is neither postgres://user:password@host:5432/database nor sqlite:PATH (small \
+                 letters, no space around it); leave it out for the embedded database",
                 DATABASE_URL.name
             )
         })
@@ -100,14 +100,12 @@ impl Location {
             })?;
         }
         server.listen_url.clone_from(&settings.database_listen_url);
-        let listen = server.listen_url.clone().map(PostgresSettings::new);
-        if listen.is_some_and(|listen| !is_server(&listen.url) || listen.shown().is_err()) {
-            bail!(
-                "{} is not a PostgreSQL URL; write postgres://user:password@host:5432/database",
-                DATABASE_LISTEN_URL.name
-            );
+        for (name, url) in
+            [(DATABASE_URL.name, Some(url)), (DATABASE_LISTEN_URL.name, server.listen_url.as_ref())]
+        {
+            let shown = url.map(|url| PostgresSettings::new(url.clone()).shown()).transpose();
+            shown.with_context(|| format!("{name} cannot be used"))?;
         }
-        server.shown()?;
         Ok(Some(Self::Server(Box::new(server))))
     }
 
@@ -121,6 +119,14 @@ impl Location {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Server(server) => server.shown().unwrap_or_default(),
+        }
+    }
+
+    /// Parameters of a server's URL that have no effect, by name.
+    pub fn ignored(&self) -> Vec<String> {
+        match self {
+            Self::File(_) => Vec::new(),
+            Self::Server(server) => server.ignored().unwrap_or_default(),
         }
     }
 
@@ -197,13 +203,17 @@ impl Location {
         store(&db, clock).await
     }
 
-    /// Whether tasks were stored here, which the keys of another host have proven; `false` where
-    /// nobody can say.
-    pub async fn has_tasks(&self) -> bool {
-        let Ok(db) = self.connect(Access::Look).await else { return false };
-        let found = db.first(Query::new("SELECT 1 FROM mw_envelope LIMIT 1")).await;
+    /// Whether tasks were stored here, which the keys of another host have proven.
+    ///
+    /// # Errors
+    /// As [`Location::connect`].
+    pub async fn has_tasks(&self) -> Result<bool> {
+        let db = self.connect(Access::Look).await?;
+        let is_new = tasks::SCHEMA.status(&db).await?.found == 0;
+        let any = Query::new("SELECT 1 FROM mw_envelope LIMIT 1");
+        let found = !is_new && db.first(any).await?.is_some();
         db.close().await;
-        matches!(found, Ok(Some(_)))
+        Ok(found)
     }
 
     /// Waits until a server answers, for at most `patience`; a file is not waited for.
@@ -285,9 +295,17 @@ async fn connect(server: &PostgresSettings) -> Result<Db> {
         )),
         error => error.into(),
     })?;
-    let number = Query::new("SELECT current_setting('server_version_num')::bigint");
-    let row = db.first(number).await?.context("the server does not tell its version")?;
+    let facts = Query::new(
+        "SELECT current_setting('server_version_num')::bigint, current_setting('server_encoding')",
+    );
+    let row = db.first(facts).await?.context("the server does not tell its version")?;
     check_version(row.get(0)?)?;
+    let encoding: String = row.get(1)?;
+    ensure!(
+        encoding == "UTF8",
+        "the database is encoded as {encoding}, which cannot hold every text; make another: CREATE \
+         DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+    );
     Ok(db)
 }
 

@@ -7,9 +7,12 @@
 mod faults;
 mod jobs;
 mod latency;
+mod month_end;
 mod process;
+mod publish;
 mod scratch;
 mod throughput;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +28,12 @@ pub use jobs::{
     Sleep, WriteRow,
 };
 pub use latency::{LatencyReport, latency, latency_at, produce};
+pub use month_end::{MonthEndReport, month_end};
 pub use process::{IdleReport, StartReport, idle, start};
+pub use publish::{PublishReport, publish_checks};
 pub use scratch::Scratch;
 pub use throughput::{ThroughputReport, throughput};
+pub use usage::{RollUpReport, roll_up_after_a_file};
 
 use crate::app::{App, Program};
 use crate::clock::SystemClock;

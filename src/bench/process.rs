@@ -142,6 +142,6 @@ fn resident_kb(pid: u32) -> Result<u64> {
     Ok(kib.context("/proc is not as expected")? * 1_024 / 1_000)
 }
 
-fn read(path: &str) -> Result<String> {
+pub(super) fn read(path: &str) -> Result<String> {
     std::fs::read_to_string(Path::new(path)).with_context(|| format!("cannot read {path}"))
 }

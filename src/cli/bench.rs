@@ -68,6 +68,28 @@ enum What {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         seconds: u64,
     },
+    /// A roll-up after one new file, however much usage is stored
+    RollUp {
+        /// Hourly usage rows that are made up before
+        #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=200_000_000))]
+        rows: u64,
+        /// Streams they are of
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(40..=1_000_000))]
+        streams: u32,
+    },
+    /// The end of a month: accounts that are charged, with PDF and mail, by a gateway that answers
+    /// in a millisecond
+    MonthEnd {
+        /// Accounts that are made up before
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        accounts: u32,
+    },
+    /// Time until an RTMP server is told whether someone may publish
+    Publish {
+        /// Requests
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        requests: u64,
+    },
     /// Work with the measured jobs, as the other measurements need it
     #[command(hide = true)]
     Worker(work::Arguments),
@@ -124,6 +146,16 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             if !report.is_clean() {
                 return Ok(Exit::Failed);
             }
+        }
+        What::RollUp { rows, streams } => {
+            show(out, &bench::roll_up_after_a_file(&scratch().await?, rows, streams).await?);
+        }
+        What::MonthEnd { accounts } => {
+            let scratch = scratch().await?;
+            show(out, &bench::month_end(&scratch, &invocation.program, accounts).await?);
+        }
+        What::Publish { requests } => {
+            show(out, &bench::publish_checks(&scratch().await?, requests).await?);
         }
         What::Start { runs } => show(out, &bench::start(&scratch().await?, runs)?),
         What::Idle { seconds } => show(out, &bench::idle(&scratch().await?, seconds)?),

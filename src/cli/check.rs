@@ -2,6 +2,9 @@
 
 mod against;
 mod conservation;
+mod gateway;
+mod mail;
+mod server;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +28,7 @@ use crate::writable;
   main-worker check
   main-worker check --manifest worker.toml     (the file alone, as a build does it)
   main-worker check --conservation             (has any task vanished?)
+  main-worker check --payments                 (does the payment gateway take charges?)
   main-worker check --against                  (before a deploy: would all that waits run?)")]
 pub(super) struct Arguments {
     /// Check this worker.toml and nothing else
@@ -33,6 +37,10 @@ pub(super) struct Arguments {
     /// Compare what was counted as tasks came and went with the tasks that are there
     #[arg(long, conflicts_with = "manifest")]
     conservation: bool,
+    /// Try the payment gateway out: with a test key by charging its test cards, with a live key by
+    /// reading only
+    #[arg(long, conflicts_with_all = ["manifest", "conservation"])]
+    payments: bool,
     /// Make dead letters of tasks whose row vanished, and start counting anew
     #[arg(long, requires = "conservation")]
     reconcile: bool,
@@ -50,6 +58,9 @@ struct Line {
     ok: bool,
     /// What was found, or what is wrong and what to do.
     detail: String,
+    /// Whether what is wrong may pass by itself.
+    #[serde(skip)]
+    may_pass: bool,
 }
 
 /// The lines so far.
@@ -61,18 +72,36 @@ struct Findings {
 impl Findings {
     /// Notes how a step ended; hands on what it found.
     fn add<T>(&mut self, what: &str, found: Result<(T, String)>) -> Option<T> {
-        let (value, ok, detail) = match found {
-            Ok((value, detail)) => (Some(value), true, detail),
-            Err(error) => (None, false, exit::describe(&error)),
+        let (value, detail, may_pass) = match found {
+            Ok((value, detail)) => (Some(value), detail, false),
+            Err(error) => {
+                let may_pass = error.downcast_ref() == Some(&Exit::TryAgain);
+                (None, exit::describe(&error), may_pass)
+            }
         };
-        self.lines.push(Line { what: what.to_owned(), ok, detail });
+        self.lines.push(Line { what: what.to_owned(), ok: value.is_some(), detail, may_pass });
         value
+    }
+
+    /// 75 where time may mend all that is wrong.
+    fn exit(&self) -> Exit {
+        let wrong: Vec<_> = self.lines.iter().filter(|line| !line.ok).collect();
+        if wrong.is_empty() {
+            Exit::Completed
+        } else if wrong.iter().all(|line| line.may_pass) {
+            Exit::TryAgain
+        } else {
+            Exit::Settings
+        }
     }
 }
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
     if let Some(other) = &arguments.against {
         return against::execute(invocation, other.as_deref()).await;
+    }
+    if arguments.payments {
+        return gateway::execute(invocation).await;
     }
     if arguments.conservation {
         return conservation::execute(invocation, arguments.reconcile).await;
@@ -86,12 +115,13 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
     } else {
         everything(invocation, &mut findings).await;
     }
-    let ok = findings.lines.iter().all(|line| line.ok);
+    let exit = findings.exit();
     let output = invocation.output;
     if output.is_json() {
+        let ok = exit == Exit::Completed;
         output.json(&serde_json::json!({ "ok": ok, "checks": findings.lines }));
     } else {
-        for Line { what, ok, detail } in &findings.lines {
+        for Line { what, ok, detail, may_pass: _ } in &findings.lines {
             let word = if *ok { "ok" } else { "FAILED" };
             let mut lines = detail.lines().map(super::output::printable);
             let first = lines.next().unwrap_or_default();
@@ -101,7 +131,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
             }
         }
     }
-    Ok(if ok { Exit::Completed } else { Exit::Settings })
+    Ok(exit)
 }
 
 async fn everything(invocation: &Invocation, findings: &mut Findings) {
@@ -110,8 +140,18 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
         return;
     };
     let sections = findings.add("configuration", sections(invocation, &manifest));
-    let keys = findings.add("keys", keys(invocation, &manifest));
-    if findings.add("database", database(invocation).await).is_some() && keys.is_some() {
+    // A place that cannot be read is told once, as the database.
+    let location = Location::of(&invocation.settings);
+    let keys = location.as_ref().ok();
+    let keys = keys.and_then(|at| findings.add("keys", keys_of(invocation, &manifest, at)));
+    let database = match location {
+        Ok(location) => {
+            let is_server = location.is_server();
+            database(location).await.map_err(|error| exit::of_opening(is_server, error))
+        }
+        Err(error) => Err(error),
+    };
+    if findings.add("database", database).is_some() && keys.is_some() {
         let opened = invocation.open().await.map(|app| {
             let count = app.registry.names().count();
             let detail = format!("{count} handlers, release {}", app.release);
@@ -122,6 +162,9 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
         }
     }
     if let Some(sections) = sections {
+        if let Some(found) = mail::reach(&manifest, &sections).await {
+            findings.add("mail server", found);
+        }
         for (name, found) in sources::reach(&manifest, &sections).await {
             findings.add(&format!("log source {name}"), found);
         }
@@ -130,7 +173,7 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
 
 fn manifest(invocation: &Invocation) -> Result<(Manifest, String)> {
     let (manifest, origin) = read_manifest(&invocation.settings, &invocation.program)?;
-    let Manifest { worker: _, sources, jobs, schedules } = &manifest;
+    let Manifest { worker: _, sources, jobs, schedules, watch: _ } = &manifest;
     let (sources, jobs, schedules) = (sources.len(), jobs.len(), schedules.len());
     let detail = format!("{origin}: {sources} sources, {jobs} jobs, {schedules} schedules");
     Ok((manifest, detail))
@@ -162,10 +205,13 @@ fn sections(invocation: &Invocation, manifest: &Manifest) -> Result<(Sections, S
     Ok((sections, detail))
 }
 
-fn keys(invocation: &Invocation, manifest: &Manifest) -> Result<((), String)> {
+fn keys_of(
+    invocation: &Invocation,
+    manifest: &Manifest,
+    location: &Location,
+) -> Result<((), String)> {
     let now = SystemClock.now();
-    let settings = &invocation.settings;
-    let home = Location::of(settings)?.home(settings.home_folder(), now)?;
+    let home = location.home(invocation.settings.home_folder(), now)?;
     let keys = read_keys(&home, manifest)?;
     let mut missing = Vec::new();
     for source in manifest.schedules.values().map(|schedule| &schedule.source) {
@@ -188,27 +234,32 @@ fn keys(invocation: &Invocation, manifest: &Manifest) -> Result<((), String)> {
     Ok(((), format!("{shown}: {proof} prove sources, {sealing} open configuration")))
 }
 
-async fn database(invocation: &Invocation) -> Result<((), String)> {
-    let location = Location::of(&invocation.settings)?;
+async fn database(location: Location) -> Result<((), String)> {
     if let Location::File(path) = &location {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         writable::check(folder.unwrap_or(Path::new(".")))?;
     }
     let db = location.connect(Access::Work).await?;
     db.check().await?;
+    server::takes_writes(&db).await?;
+    server::hears(&db).await?;
     let mut detail = format!("{}, {}", storage::describe(&db).await?, location.shown());
     for weakness in storage::weaknesses(&db).await? {
         detail = format!("{detail}\nwarning: {weakness}");
+    }
+    for name in location.ignored() {
+        detail = format!("{detail}\nwarning: {name} in the URL has no effect");
     }
     db.close().await;
     Ok(((), detail))
 }
 
 async fn store(app: &App) -> Result<((), String)> {
-    app.store.check().await?;
-    let depths = app.store.depths().await?;
+    app.store.check().await.map_err(exit::of_store)?;
+    server::has_rights(&app.db).await?;
+    let depths = app.store.depths().await.map_err(exit::of_store)?;
     let waiting: u64 = depths.iter().map(|depth| depth.count).sum();
-    let paused = app.store.paused().await?;
+    let paused = app.store.paused().await.map_err(exit::of_store)?;
     let paused = match paused.as_slice() {
         [] => String::new(),
         names => format!("; paused: {}", names.join(", ")),

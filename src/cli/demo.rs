@@ -1,5 +1,7 @@
 //! `main-worker demo`: logs become usage, before your eyes.
 
+mod month;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,9 @@ pub(super) struct Arguments {
     /// Make an earlier demo in that folder anew; removes only what it made
     #[arg(long)]
     force: bool,
+    /// A whole month with fifty customers: recordings, limits, invoices, mails
+    #[arg(long)]
+    month: bool,
 }
 
 /// An envelope, its keys in the order of the documentation.
@@ -62,6 +67,9 @@ struct Found {
 }
 
 pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Result<Exit> {
+    if arguments.month {
+        return month::execute(invocation, &arguments).await;
+    }
     let out = invocation.output;
     let began = Instant::now();
     let now = SystemClock.now();
@@ -90,7 +98,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
     );
     let path = folder.path().to_owned();
     std::env::set_current_dir(&path).with_context(|| format!("cannot enter {}", path.display()))?;
-    let app = open(invocation, now).await?;
+    let app = open(invocation, Arc::new(SystemClock)).await?;
     import(&app, &lines, now).await?;
     let found = run(&app, &logs, day, out).await?;
     app.flush().await;
@@ -99,12 +107,15 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
 }
 
 /// Puts the program together in the demonstration's folder, whatever the environment says.
-async fn open(invocation: &Invocation, now: Timestamp) -> Result<App> {
+async fn open(invocation: &Invocation, clock: Arc<dyn Clock>) -> Result<App> {
+    let now = clock.now();
     let home = Home::at(Path::new(DEFAULT_FOLDER));
     let home = Home::open(home.folder(), &home.database_path(), now)?;
     let mut keys = home.read_keys()?;
-    let api: Source = "api".parse().expect("a source of this program");
-    keys.add_proof_key(&api, Algorithm::Mac, &key_id("api", 1), now)?;
+    for name in ["api", "media_host"] {
+        let source: Source = name.parse().expect("a source of this program");
+        keys.add_proof_key(&source, Algorithm::Mac, &key_id(name, 1), now)?;
+    }
     home.write_keys(&keys)?;
     let settings = Settings {
         home: Some(DEFAULT_FOLDER.into()),
@@ -112,7 +123,6 @@ async fn open(invocation: &Invocation, now: Timestamp) -> Result<App> {
         no_color: invocation.settings.no_color,
         ..Settings::default()
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     App::open(settings, &invocation.program, clock, invocation.scrubber.clone()).await
 }
 

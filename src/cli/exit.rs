@@ -57,12 +57,13 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// An error of the store: input is wrong if it knows no such task, and may be tried again if it did
-/// not answer.
+/// An error of the store: input is wrong if it knows no such task, what time may mend may be tried
+/// again, and all else has to be mended.
 pub(super) fn of_store(error: StoreError) -> anyhow::Error {
     let exit = match &error {
         StoreError::NotFound { task: _ }
         | StoreError::WrongState { task: _, state: _, hint: _ } => Exit::Rejected,
+        StoreError::Unavailable(cause) if !cause.is_transient() => Exit::Settings,
         StoreError::Unavailable(_)
         | StoreError::Closed
         | StoreError::QuotaExceeded { from: _, limit: _, waiting: _ } => Exit::TryAgain,

@@ -271,6 +271,7 @@ fn row_values(row: &JobRow) -> Vec<(&'static str, Value)> {
 }
 
 async fn pause(invocation: &Invocation, which: Which, stop: bool) -> Result<Exit> {
+    let is_all = which.name.is_none();
     let job = match &which.name {
         Some(name) => Some(find(invocation, name)?.job.to_string()),
         None => None,
@@ -296,6 +297,10 @@ async fn pause(invocation: &Invocation, which: Which, stop: bool) -> Result<Exit
     });
     if !stop && paused.iter().any(|name| name == "*") {
         output.note("all jobs are still paused: main-worker jobs resume --all");
+    } else if !stop && is_all && !paused.is_empty() {
+        let names = paused.join(", ");
+        output
+            .note(&format!("paused by name, and still so: {names}; main-worker jobs resume NAME"));
     }
     Ok(Exit::Completed)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use database::{Db, DbError, EngineKind, SchemaRange};
+use anyhow::{Context, Result, ensure};
+use database::{Db, DbError, EngineKind, Query, SchemaRange};
 use serde_json::json;
 use values::Clock;
 
@@ -63,7 +63,7 @@ async fn look(location: &Location) -> Result<Vec<Part>> {
     let is_missing = matches!(location, Location::File(path) if !path.exists());
     let db = if is_missing { None } else { Some(location.connect(Access::Look).await?) };
     let kind = if location.is_server() { EngineKind::Postgres } else { EngineKind::Sqlite };
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     for range in PARTS {
         let before = match &db {
             Some(db) => range.status(db).await?.found,
@@ -74,9 +74,35 @@ async fn look(location: &Location) -> Result<Vec<Part>> {
         parts.push(Part { range, before, after: before, steps: steps.collect() });
     }
     if let Some(db) = db {
+        if location.is_server() && parts.iter().any(|part| !part.steps.is_empty()) {
+            may_create(&db).await?;
+        }
         db.close().await;
     }
     Ok(parts)
+}
+
+/// Makes sure that there is a schema for tables, and that this user may make them there.
+async fn may_create(db: &Db) -> Result<()> {
+    let query = Query::new(
+        "SELECT current_schema()::text, has_schema_privilege(current_schema(), 'CREATE')::text,
+           current_user::text, current_setting('search_path')",
+    );
+    let row = db.first(query).await?.context("the server does not tell its schema")?;
+    let (user, path) = (row.get::<String>(2)?, row.get::<String>(3)?);
+    let schema: Option<String> = row.get(0)?;
+    let schema = schema.with_context(|| {
+        format!(
+            "no schema of the search_path `{path}` is there; make one, or: ALTER ROLE {user} SET \
+             search_path = public"
+        )
+    })?;
+    ensure!(
+        row.get::<String>(1)? == "true",
+        "the user may not make tables; as the owner of the schema: GRANT CREATE ON SCHEMA {schema} \
+         TO {user}"
+    );
+    Ok(())
 }
 
 async fn migrate(location: &Location) -> Result<()> {

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod bench;
+mod billing;
 mod bounds;
 mod check;
 mod demo;
+mod emails;
 mod enqueue;
 mod exit;
 mod ironworker;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use ::tasks::TaskStore;
 use anyhow::{Context, Result, anyhow};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand, ValueEnum};
 use database::{Db, EngineKind};
 use reporting::{LogFormat, LoggingOptions, Scrubber};
@@ -87,11 +90,18 @@ enum Command {
     Import(transfer::ImportArguments),
     /// Write accounts, projects, streams or usage as JSON Lines
     Export(transfer::ExportArguments),
+    /// Show what mails look like, what became of them, and who gets none
+    Emails(emails::Arguments),
+    /// Show what a month costs and cost, approve its run, and stop all charges
+    Billing(billing::Arguments),
     /// Measure the promises on this machine
     Bench(bench::Arguments),
     /// Make a small company with a day of logs, and turn them into usage
     Demo(demo::Arguments),
 }
+
+/// Characters of a refused value that are repeated.
+const LONGEST_ECHO: usize = 80;
 
 /// A database and the tasks in it.
 type Opened = (Db, Arc<dyn TaskStore>);
@@ -179,7 +189,8 @@ pub fn main(program: &Program) -> ExitCode {
 fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            shorten(&mut error);
             // Help and version are no errors; both print themselves.
             output::remember(error.print().and_then(|()| std::io::stdout().flush()));
             return if error.use_stderr() { Exit::Usage } else { nothing_lost(Exit::Completed) };
@@ -213,6 +224,15 @@ fn execute(program: &Program, arguments: Vec<OsString>, settings: Settings) -> E
         invocation.output.error(&invocation.scrubber.scrub(&shown));
         exit
     }))
+}
+
+/// Keeps a value that is refused for its length from filling the screen.
+fn shorten(error: &mut clap::Error) {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return };
+    if value.chars().count() > LONGEST_ECHO {
+        let value = value.chars().take(LONGEST_ECHO).chain(['…']).collect();
+        error.insert(ContextKind::InvalidValue, ContextValue::String(value));
+    }
 }
 
 /// Tells that results could not be printed; then nothing ended well.
@@ -283,6 +303,8 @@ impl Command {
             Self::Migrate(arguments) => migrate::execute(invocation, arguments).await,
             Self::Import(arguments) => transfer::import(invocation, arguments).await,
             Self::Export(arguments) => transfer::export(invocation, arguments).await,
+            Self::Emails(arguments) => emails::execute(invocation, arguments).await,
+            Self::Billing(arguments) => billing::execute(invocation, arguments).await,
             Self::Bench(arguments) => bench::execute(invocation, arguments).await,
             Self::Demo(arguments) => demo::execute(invocation, arguments).await,
         }

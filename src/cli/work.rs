@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// Leave the schedules of worker.toml to other workers
     #[arg(long)]
     no_schedules: bool,
-    /// Serve /livez, /readyz and /metrics here, such as 127.0.0.1:9100
+    /// Serve /livez, /readyz, /metrics and /hooks here, such as 127.0.0.1:9100
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }

@@ -87,7 +87,8 @@ impl DemoFolder {
         fs::File::create_new(&path).map_err(failed("make", &path))
     }
 
-    fn note(&mut self, name: &Path) -> Result<(), FolderError> {
+    /// Lists a file that another makes, so that it goes with the demonstration.
+    pub fn note(&mut self, name: &Path) -> Result<(), FolderError> {
         leads_nowhere(&self.path, name)?;
         writeln!(self.list, "{}", name.display()).map_err(failed("write", &self.path.join(LIST)))
     }

@@ -1,8 +1,9 @@
-//! A small company with a day of logs, invented in a folder of its own.
+//! Invented companies in a folder of their own: a day of logs, or a whole month.
 
 mod company;
 mod folder;
 mod logs;
+pub mod month;
 mod watch;
 
 pub use company::Company;

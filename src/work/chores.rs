@@ -1,9 +1,11 @@
-//! What a worker does beside running tasks: schedules, rescue, held tasks, gauges, progress.
+//! What a worker does beside running tasks: schedules, watched folders, rescue, held tasks, gauges,
+//! progress.
 //!
 //! Each chore runs as a task of its own and at most once at a time, so that none delays the loop.
 
 mod conservation;
 mod schedules;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -18,6 +20,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 use values::Timestamp;
 use work_loop::{LOOK_EVERY, LOOK_LIMIT, Lease, Watch, next_tick};
+
+use watched::Watched;
 
 pub(super) use schedules::Schedules;
 
@@ -71,6 +75,7 @@ pub(super) struct Chores {
     app: App,
     worker: Arc<AtomicI64>,
     schedules: Option<Arc<Schedules>>,
+    watched: Option<Arc<Watched>>,
     watch: Arc<AsyncMutex<Watch>>,
     next_tick: Option<Timestamp>,
     ticks: Chore,
@@ -79,6 +84,7 @@ pub(super) struct Chores {
     depths: Chore,
     progress: Chore,
     books: Chore,
+    folders: Chore,
     told: conservation::Told,
 }
 
@@ -90,6 +96,7 @@ impl Chores {
             app: app.clone(),
             worker: Arc::default(),
             schedules: schedules.map(Arc::new),
+            watched: Watched::new(app)?.map(Arc::new),
             watch: Arc::default(),
             next_tick: None,
             ticks: Chore::new(schedules::EVERY),
@@ -98,6 +105,7 @@ impl Chores {
             depths: Chore::new(DEPTHS_EVERY),
             progress: Chore::new(PROGRESS_EVERY),
             books: Chore::new(conservation::EVERY),
+            folders: Chore::new(watched::EVERY),
             told: conservation::Told::default(),
         })
     }
@@ -125,6 +133,10 @@ impl Chores {
             Box::pin(conservation::compare(app.clone(), conservation::Told::clone(&self.told)))
         });
         self.held.turn(|| Box::pin(review_held(app.clone())));
+        if let Some(watched) = &self.watched {
+            let watched = Arc::clone(watched);
+            self.folders.turn(|| Box::pin(async move { watched.look().await }));
+        }
         if let Some(schedules) = &self.schedules {
             let now = app.store.now();
             // The loop turns often; cron rows are only looked at when one of them is due.

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics` of a running worker.
+//! `/livez`, `/readyz` and `/metrics` of a running worker, and its doors for RTMP servers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -94,12 +94,19 @@ pub(super) async fn serve(
             "whoever reaches this address may read the metrics; 127.0.0.1 keeps them to this machine"
         );
     }
+    let publish = super::publish::route(&app);
+    let gateway_events = super::gateway_events::route(&app).map_err(std::io::Error::other)?;
+    let record_done = super::record_done::route(&app).map_err(std::io::Error::other)?;
     let router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Shown { app, pulse });
+        .with_state(Shown { app, pulse })
+        .merge(publish)
+        .merge(record_done)
+        .merge(gateway_events);
     tokio::spawn(async move {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(error = %error, "the HTTP server ended");

@@ -2,13 +2,17 @@
 
 mod attempt;
 mod chores;
+mod gateway_events;
 mod handlers;
 mod heartbeat;
 mod http;
 mod moments;
+pub(crate) mod publish;
+mod record_done;
 mod scheduler;
 mod shell;
 mod stored;
+mod token;
 
 pub use attempt::{Ended, Prepared, Ran, prepare, prepare_follow_ups, run_attempt, run_handler};
 pub use scheduler::Scheduler;

@@ -62,6 +62,7 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
+/// Fault 21: secrets of a request are in no message, row, file or log.
 #[test]
 fn a_secret_in_configuration_is_found_nowhere() {
     let mut shell = Shell::with_manifest(SOURCE);

@@ -67,6 +67,7 @@ fn a_wrong_section_is_refused_at_the_door() {
     assert_eq!(shell.json(&["tasks", "list"]), json!([]));
 }
 
+/// Fault 21: a worker without its configuration does not start with another.
 #[test]
 fn a_wrong_section_of_its_own_stops_the_worker() {
     let mut shell = Shell::new();
@@ -132,6 +133,7 @@ fn misspelt_names_and_values_out_of_bounds_are_usage_errors() {
     check(&["keys", "rotate", "--source", "operator", "--overlap", "521w"], &["to 520w"]);
 }
 
+/// Fault 22: a file of the process contract is UTF-8, and its envelope names the job.
 #[test]
 fn understands_ironworker_behind_its_own_options_and_escapes_what_steers() {
     let shell = Shell::new();

@@ -46,12 +46,13 @@ fn stores_what_the_options_say() {
     assert!(shown["runAt"].as_str() > shown["enqueuedAt"].as_str(), "{shown:#}");
 }
 
+/// Fault 22: a payload is UTF-8, from a file as from anywhere.
 #[test]
 fn takes_payloads_from_anywhere() {
     let shell = Shell::new();
-    shell.write("payload.json", br#"{"echo":"file"}"#);
+    shell.write("payload.json", r#"{"echo":"Żółć, 東京, 🎥"}"#.as_bytes());
     let file = shell.enqueue(&[REPORT, "--payload-file", "payload.json"]);
-    assert_eq!(show(&shell, &file)["jobPayload"], json!({"echo": "file"}));
+    assert_eq!(show(&shell, &file)["jobPayload"], json!({"echo": "Żółć, 東京, 🎥"}));
     let piped = shell.pipe(&["enqueue", REPORT, "-"], br#"{"echo":"stdin"}"#);
     assert_eq!(show(&shell, piped.stdout.trim())["jobPayload"], json!({"echo": "stdin"}));
     let none = shell.enqueue(&[REPORT]);
@@ -146,6 +147,9 @@ fn refuses_wrong_command_lines() {
     check(&[REPORT, "--payload-file", "absent"], &["cannot read absent"]);
     check(&[REPORT, "--configuration", "absent"], &["cannot read absent"]);
     assert!(!shell.home().join("main.db").exists() || shell.json(&["tasks", "list"]) == json!([]));
+    let told = shell.run(&["enqueue", "usage/x", "--label", &"y".repeat(4_000)]);
+    told.fails(64, &["it has 4000 bytes; at most 255 are taken", "yyy…"]);
+    assert!(told.stderr.len() < 400, "{told:?}");
 }
 
 fn wait_with(shell: &Shell, arguments: &[&str], meanwhile: impl Fn(&str)) -> Ran {

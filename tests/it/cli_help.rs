@@ -24,6 +24,11 @@ fn is_the_same_as_last_time() {
         "migrate",
         "import",
         "export",
+        "billing",
+        "billing preview",
+        "emails",
+        "emails list",
+        "emails preview",
     ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let name = format!("help_{}", command.replace(' ', "_"));

@@ -25,7 +25,9 @@ fn show_themselves() {
 #[test]
 fn are_paused_and_resumed() {
     let shell = Shell::new();
+    assert_eq!(shell.ok(&["tasks", "list"]), "no tasks\n");
     shell.ok(&["jobs", "pause", REPORT]);
+    shell.run(&["jobs", "resume", "--all"]).fails(0, &["still so: monitoring/report_environment"]);
     let task = shell.enqueue(&[REPORT]);
     shell.ok(&["work", "--until-empty", "--no-schedules"]);
     assert_eq!(shell.json(&["tasks", "show", &task])["state"], "available");

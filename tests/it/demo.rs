@@ -57,3 +57,35 @@ fn is_made_anew_only_by_force() {
     assert_eq!(third.status.code(), Some(0), "{}", text(&third.stderr));
     assert!(own.exists());
 }
+
+#[test]
+fn takes_a_company_through_a_month() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--month", "--folder", "month", "--output", "json"];
+    let output = demo(folder.path(), &arguments);
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["good"], &report["discarded"]), (&true.into(), &0.into()), "{report}");
+    assert_eq!(report["recordings"], 6, "{report}");
+    assert_eq!(report["months"]["failed"]["months"], 2, "{report}");
+    assert_eq!(report["months"]["no_card"]["months"], 1, "{report}");
+    assert_eq!((&report["upgraded"], &report["throttled"]), (&1.into(), &4.into()), "{report}");
+    let paid = &report["months"]["paid"]["minor"];
+    assert_eq!(&report["ledgerMinor"]["cash"], paid, "{report}");
+    let sum: i64 =
+        report["ledgerMinor"].as_object().unwrap().values().filter_map(Value::as_i64).sum();
+    assert_eq!(sum, 0, "{report}");
+    let made = folder.path().join("month");
+    let count = |below: &str| std::fs::read_dir(made.join(below)).unwrap().count();
+    assert_eq!(Some(count("invoices") as u64), report["invoices"].as_u64());
+    assert_eq!(Some(count("mails") as u64), report["mails"].as_u64());
+    for at in std::fs::read_dir(made.join("invoices")).unwrap() {
+        let pdf = std::fs::read(at.unwrap().path()).unwrap();
+        assert!(pdf.starts_with(b"%PDF-"));
+    }
+    // All of it goes when it is made anew.
+    let again =
+        demo(folder.path(), &["--force", "--month", "--folder", "month", "--output", "json"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+}

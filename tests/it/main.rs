@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod cli_billing;
+#[cfg(test)]
 mod cli_canary;
 #[cfg(test)]
 mod cli_doors;
+#[cfg(test)]
+mod cli_emails;
 #[cfg(test)]
 mod cli_enqueue;
 #[cfg(test)]
@@ -27,6 +31,10 @@ mod demo;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod media_host;
+#[cfg(test)]
+mod month_end;
+#[cfg(test)]
 mod pains;
 #[cfg(test)]
 mod postgres_cli;
@@ -34,6 +42,10 @@ mod postgres_cli;
 mod postgres_deploys;
 #[cfg(test)]
 mod postgres_outages;
+#[cfg(test)]
+mod publish;
+#[cfg(test)]
+mod roll_up;
 #[cfg(test)]
 mod sentry;
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The command line on a PostgreSQL server: the way of the README, and what is said when something
 //! is wrong.
 
+use database::{Db, PostgresSettings, Query};
 use main_worker::bench::NoOp;
 use scheduling::TaskOptions;
 use serde_json::json;
 use tasks::TaskState;
-use testkit::{TestDatabase, shared_postgres};
+use testkit::{PgBouncer, PoolMode, TestDatabase, shared_postgres};
+use values::Secret;
 
 use crate::cli_shell::Shell;
 use crate::site::{Site, migrate};
@@ -14,6 +16,10 @@ const REPORT: &str = "monitoring/report_environment";
 
 async fn empty() -> TestDatabase {
     shared_postgres().await.unwrap().fresh_database().await.unwrap()
+}
+
+async fn open(url: &str) -> Db {
+    Db::open_postgres(&PostgresSettings::new(Secret::new(url.to_owned()))).await.unwrap()
 }
 
 pub(crate) async fn migrated() -> TestDatabase {
@@ -111,6 +117,126 @@ async fn a_second_host_makes_no_keys_of_its_own() {
 }
 
 #[tokio::test]
+async fn no_keys_are_made_where_nobody_can_say_whether_others_prove_its_tasks() {
+    let database = migrated().await;
+    let mut shell = Shell::with_manifest("");
+    for (url, code) in [
+        ("postgres://postgres@127.0.0.1:1/main".to_owned(), 75),
+        (database.url().replace(database.name(), "nowhere"), 78),
+    ] {
+        shell.set("DATABASE_URL", &url);
+        shell.run(&["keys", "init"]).fails(code, &["is not known", "--force"]);
+        assert!(!shell.home().exists());
+    }
+    shell.ok(&["keys", "init", "--force"]);
+}
+
+#[tokio::test]
+async fn check_says_what_a_server_that_answers_lacks() {
+    let database = migrated().await;
+    let shell = Shell::at(database.url());
+    let checked = |options: &str, code: i32, words: &[&str]| {
+        let url = format!("{}?options={options}", database.url());
+        let output = shell.command(&["check"]).env("DATABASE_URL", &url).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{stdout}");
+        for word in words {
+            assert!(stdout.contains(word), "no {word:?} in {stdout}");
+        }
+    };
+    let reader = "-c%20role%3Dpg_read_all_data";
+    checked(
+        reader,
+        78,
+        &["GRANT INSERT, UPDATE, DELETE ON ", "GRANT USAGE ON SEQUENCE mw_seq", "mw_task"],
+    );
+    let read_only = "-c%20default_transaction_read_only%3Don";
+    checked(read_only, 78, &["default_transaction_read_only = off"]);
+    checked("&connect_timeout=3", 0, &["warning: connect_timeout in the URL has no effect"]);
+    let url = format!("{}?options={reader}", database.url());
+    let mut guest = Shell::at(&url);
+    guest.run(&["enqueue", REPORT]).fails(78, &["permission denied for", "grant it"]);
+
+    let db = open(database.url()).await;
+    db.execute(Query::new("DROP TABLE mw_label")).await.unwrap();
+    checked("", 78, &["mw_label; restore a backup"]);
+    let name = format!("{}_latin", database.name());
+    let make = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    db.all(Query::built(make)).await.unwrap();
+    guest.set("DATABASE_URL", &database.url().replace(database.name(), &name));
+    guest.run(&["migrate"]).fails(78, &["encoded as LATIN1", "ENCODING 'UTF8'"]);
+    db.all(Query::built(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    guest.set("DATABASE_URL", "postgres://postgres@127.0.0.1:1/main");
+    assert_eq!(guest.run(&["check"]).code, 75, "a server that is away may come back");
+}
+
+#[tokio::test]
+async fn the_rights_in_the_documents_are_enough() {
+    let mut blocks = include_str!("../../docs/operations.md").split("```sql\n").skip(1);
+    let database = empty().await;
+    let name = format!("{}_rights", database.name());
+    let mut statements = || {
+        let (block, _) = blocks.next().unwrap().split_once("```").unwrap();
+        block.replace("main_worker", &name).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let server = open(database.url()).await;
+    for sql in statements() {
+        server.all(Query::built(sql)).await.unwrap();
+    }
+    let url = |user: &str| format!("postgres://{user}@{}/{name}", database.server().address());
+    let owner = open(&url(&format!("{name}_owner"))).await;
+    for sql in statements() {
+        owner.all(Query::built(sql)).await.unwrap();
+    }
+    owner.close().await;
+    let mut shell = Shell::at(&url(&format!("{name}_owner")));
+    shell.ok(&["migrate"]);
+    shell.set("DATABASE_URL", &url(&name));
+    shell.ok(&["check"]);
+    shell.enqueue(&[REPORT]);
+    let worked = shell.json(&["work", "--until-empty", "--no-schedules"]);
+    assert_eq!(worked["completed"], 1, "{worked}");
+    for sql in ["DROP DATABASE name WITH (FORCE)", "DROP ROLE name", "DROP ROLE name_owner"] {
+        server.all(Query::built(sql.replace("name", &name))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn migrate_names_the_right_that_is_missing() {
+    let database = empty().await;
+    let mut shell = Shell::at(database.url());
+    for (options, words) in [
+        ("role%3Dpg_read_all_data", "GRANT CREATE ON SCHEMA public TO pg_read_all_data"),
+        ("search_path%3Dnowhere", "no schema of the search_path `nowhere` is there"),
+    ] {
+        shell.set("DATABASE_URL", &format!("{}?options=-c%20{options}", database.url()));
+        shell.run(&["migrate"]).fails(78, &[words]);
+        shell.run(&["migrate", "--dry-run"]).fails(78, &[words]);
+    }
+}
+
+#[tokio::test]
+async fn check_hears_itself_through_a_pooler_or_says_that_nobody_would() {
+    let database = migrated().await;
+    let pool = PgBouncer::start(database.server().address(), PoolMode::Transaction, 6);
+    let pool = pool.await.unwrap();
+    let mut shell = Shell::at(&pool.url(database.name()));
+    shell.set("DATABASE_LISTEN_URL", database.url());
+    let told = shell.ok(&["check"]);
+    assert!(told.contains("through a pooler, new tasks are told by LISTEN"), "{told}");
+    assert!(!told.contains("synchronous_commit"), "{told}");
+    let elsewhere = database.url().replace(database.name(), "postgres");
+    let nobody = "nobody hears through DATABASE_LISTEN_URL";
+    for (url, words) in [(elsewhere, nobody), (pool.url(database.name()), "leads through a pooler")]
+    {
+        shell.set("DATABASE_LISTEN_URL", &url);
+        let told = shell.run(&["check"]);
+        assert_eq!(told.code, 78, "{told:?}");
+        assert!(told.stdout.contains(words), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn companies_go_from_one_engine_to_the_other() {
     let database = migrated().await;
     let (embedded, server) = (Shell::with_manifest(""), Shell::at(database.url()));
@@ -147,7 +273,15 @@ async fn wrong_addresses_say_what_to_change_and_repeat_no_secret() {
     at(&url("postgres", "nowhere"), 78, &["nowhere", "DATABASE_URL"]);
     at(&away, 75, &["cannot open the database 127.0.0.1:1/main"]);
     at("mysql://u:canary@host/x", 78, &["DATABASE_URL", "postgres://", "sqlite:PATH"]);
-    at("postgres://u:canary@host:port/x", 78, &["DATABASE_URL is not a PostgreSQL URL"]);
+    at(
+        "postgres://u:canary@host:port/x",
+        78,
+        &["DATABASE_URL cannot be used", "invalid port number", "%40 for @"],
+    );
+    let mode = format!("{}?sslmode=strict", database.url());
+    at(&mode, 78, &["DATABASE_URL", "sslmode is none of disable"]);
+    at(&format!("{}?sslmode=require", database.url()), 78, &["encrypted", "sslmode"]);
+    at(&database.url().replace("postgres:", "Postgres:"), 78, &["small letters"]);
     let of = |name, value, words: &[&str]| {
         check(&[("DATABASE_URL", database.url()), (name, value)], 78, words);
     };

@@ -76,6 +76,8 @@ const CALLERS: [&str; 2] = ["scheduling", "api"];
 const HANDLERS: [&str; 3] = ["job", "jobs", "main-worker"];
 /// Only tests start servers.
 const TEST_ONLY: &str = "testkit";
+/// Letters and digits behind the prefix of a key that somebody gave out; examples have fewer.
+const LETTERS_OF_A_KEY: usize = 14;
 /// Lines of a file without its tests; it is long before that.
 const MAX_LINES: usize = 500;
 
@@ -236,6 +238,67 @@ fn nothing_is_left_for_later() {
             for word in &forbidden {
                 assert!(!file.text.contains(word.as_str()), "{}: {word}", file.path);
             }
+        }
+    }
+}
+
+/// Fault 6: no amount is ever a floating point number.
+#[test]
+fn money_is_counted_in_integers() {
+    let members = members();
+    for (name, folder) in [("billing", "src"), ("models", "src/billing"), ("jobs", "src/billing")] {
+        let sources = member(&members, name).sources(&[folder]);
+        assert!(sources.len() > 5, "{name}/{folder} has moved");
+        for file in sources {
+            for float in ["f32", "f64"] {
+                assert!(!code(&file.text).contains(float), "{}: {float}", file.path);
+            }
+        }
+    }
+}
+
+/// Fault 19: addresses come from settings; only the gateway's has one that is built in.
+#[test]
+fn no_service_is_asked_that_nobody_named() {
+    let own = |name: &str| name == TEST_ONLY || layer(name) == Some(LAYERS.len() - 1);
+    let members = members();
+    let mut hosts = BTreeSet::new();
+    for member in members.iter().filter(|member| !own(&member.name)) {
+        for file in member.sources(&["src"]).iter().filter(|f| !f.path.ends_with("tests.rs")) {
+            let code = code(&file.text);
+            for address in code.split("http").skip(1) {
+                let rest = address.strip_prefix("s").unwrap_or(address);
+                let Some(rest) = rest.strip_prefix("://") else { continue };
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-.[:]".contains(c));
+                let host = &rest[..end.unwrap_or(rest.len())];
+                let is_name = host.contains(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+                if is_name && !host.contains("example") {
+                    hosts.insert(host.trim_end_matches(':').to_owned());
+                }
+            }
+        }
+    }
+    let expected = ["127.0.0.1", "[::1]", "api.stripe.com", "localhost"];
+    assert_eq!(hosts.iter().collect::<Vec<_>>(), expected);
+}
+
+/// Fault 21: keys are made where they are used.
+#[test]
+fn no_key_is_in_the_repository() {
+    // Put together here, so that this file does not contain them.
+    let private = ["PRIVATE", " KEY---"].concat();
+    let prefixes = ["sk_live_", "rk_live_", "sk_test_", "whsec_", "AKIA", "ghp_", "xoxb-"];
+    let is_long = |rest: &str| {
+        rest.chars().take_while(char::is_ascii_alphanumeric).count() >= LETTERS_OF_A_KEY
+    };
+    let kinds = ["rs", "md", "toml", "json", "jsonl", "yml", "sh", "env", "pem", "key", "mail"];
+    let files: Vec<_> = kinds.iter().flat_map(|kind| read::text_files(kind)).collect();
+    assert!(files.len() > 500, "only {} files were found", files.len());
+    for file in files {
+        assert!(!file.text.contains(&private), "{}: a private key", file.path);
+        for prefix in prefixes {
+            let mut found = file.text.split(prefix).skip(1);
+            assert!(!found.any(is_long), "{}: {prefix}...", file.path);
         }
     }
 }

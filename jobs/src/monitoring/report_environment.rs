@@ -76,7 +76,8 @@ impl Job for ReportEnvironment {
         payload: Payload,
         _: NoConfiguration,
     ) -> Result<Outcome, JobError> {
-        let Facts { version, worker, host, release, settings } = &*self.facts;
+        let Facts { version, worker, host, environment: _, home: _, release, settings } =
+            &*self.facts;
         let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let report = Report {
             worker,

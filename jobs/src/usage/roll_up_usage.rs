@@ -11,13 +11,15 @@
 use std::collections::BTreeSet;
 
 use contract::NoConfiguration;
-use contract::usage::RollUpUsage as Payload;
+use contract::usage::{EnforceLimits, RollUpUsage as Payload};
 use database::{Db, DbError};
 use job::{Context, Job, JobError, NoSettings, Outcome, Services};
 use models::roll_up::{Change, RolledUp, roll_up};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::Serialize;
-use values::{AccountId, Month, Timestamp};
+use values::{AccountId, Month, Source, Timestamp};
+
+use crate::emails::once;
 
 /// Changed streams and months that one transaction looks at.
 const PAIRS_PER_BATCH: u32 = 1_000;
@@ -79,8 +81,18 @@ impl Job for RollUpUsage {
         report.refused = refused.len();
         warn_of(&refused);
         tracing::info!(account_months = report.account_months, more = report.more, "usage summed");
-        Ok(outcome(cx.now(), &payload, &report))
+        let outcome = outcome(cx.now(), &payload, &report);
+        Ok(if is_hourly(cx.source()) {
+            outcome.follow_up_with(&EnforceLimits { month: None }, once(Scope::Job))
+        } else {
+            outcome
+        })
     }
+}
+
+/// Whether limits are checked on what was summed: once an hour, not after every file.
+fn is_hourly(source: &Source) -> bool {
+    source.as_str() == "scheduler"
 }
 
 impl RollUpUsage {
@@ -149,6 +161,12 @@ mod tests {
             }
             OutcomeParts::Snoozed(_) => panic!("a roll-up never waits"),
         }
+    }
+
+    #[test]
+    fn limits_are_checked_once_an_hour() {
+        assert!(is_hourly(&"scheduler".parse().unwrap()));
+        assert!(!is_hourly(&"main_worker".parse().unwrap()));
     }
 
     #[test]

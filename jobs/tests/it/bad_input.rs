@@ -1,5 +1,7 @@
 //! Files and requests that `logs/process_log` must refuse, retry or survive.
 
+use std::collections::BTreeSet;
+
 use database::EngineKind;
 use edge_logs::sample::FileKind;
 use job::JobError;
@@ -33,6 +35,8 @@ async fn ledger_error(harness: &Harness) -> Option<String> {
     harness.db.first(query).await.unwrap().map(|row| row.get(0).unwrap())
 }
 
+/// Faults 12, 14 and 17: a body that ends early fails, is retried, and is complete only when all of
+/// it was read.
 async fn gzip_cut_off_anywhere_is_retried_and_then_read(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES).await;
@@ -52,6 +56,7 @@ async fn gzip_cut_off_anywhere_is_retried_and_then_read(engine: EngineKind) {
     assert_eq!(ledger_error(&harness).await, None);
 }
 
+/// Fault 17: a damaged file is no shorter file, and nothing of it is left on disk.
 async fn damaged_gzip_is_for_a_person(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     let body = gzip(&sample(FileKind::CloudFrontHls, 1, 200).text);
@@ -59,12 +64,20 @@ async fn damaged_gzip_is_for_a_person(engine: EngineKind) {
     let at = wrong_sum.len() - 5;
     wrong_sum[at] ^= 1;
     let trailing = [body.as_slice(), b"trailing text"].concat();
+    harness.put("cdn", "a.gz", b"");
+    let files = || {
+        let folders = [harness.folder().to_owned(), harness.path("cdn", "")];
+        let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        entries.map(|entry| entry.unwrap().path()).collect::<BTreeSet<_>>()
+    };
+    let before = files();
     for damaged in [wrong_sum, trailing, [&[0x1f, 0x8b, 8], [0xff; 40].as_slice()].concat()] {
         harness.put("cdn", "a.gz", &damaged);
         let (is_retried, error) = refusal(&harness, "cdn", "a.gz").await;
         assert!(!is_retried, "{error}");
         assert!(error.starts_with("`a.gz` is not intact gzip data"), "{error}");
     }
+    assert_eq!(files(), before);
 }
 
 async fn files_beyond_either_limit_are_refused(engine: EngineKind) {
@@ -181,6 +194,7 @@ fn saying(bytes: &[u64]) -> Vec<u8> {
     format!("#Fields: date time sc-bytes cs-uri-stem\n{lines}").into_bytes()
 }
 
+/// Fault 15: an absurd figure costs its line and nothing else.
 async fn a_line_that_no_request_can_cause_spoils_nothing(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES[..1]).await;

@@ -80,6 +80,7 @@ async fn asks_for_each_source_and_for_each_file_once_at_a_time(engine: EngineKin
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'discovered'").await, 2);
 }
 
+/// Fault 12: a file that failed is not forgotten.
 async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     harness.put("cdn", "a.gz", b"nobody can read this");
@@ -102,6 +103,7 @@ async fn a_file_that_failed_for_good_is_asked_for_again_after_six_hours(engine: 
     assert_eq!(hours_with_a_dead_letter, [0, 6, 12, 18]);
 }
 
+/// Fault 14: one attempt lists and asks for so much and no more.
 async fn a_long_listing_goes_on_in_a_follow_up(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     for number in 0..2_300 {
@@ -122,6 +124,23 @@ async fn a_long_listing_goes_on_in_a_follow_up(engine: EngineKind) {
     assert_eq!(harness.number("SELECT count(*) FROM log_file").await, 2_300);
     let open = "SELECT count(*) FROM log_marker WHERE listed_until_key IS NOT NULL";
     assert_eq!(harness.number(open).await, 0);
+}
+
+/// Fault 16: logs are found below any folder, and known by what is in them.
+async fn logs_are_found_wherever_the_cdn_puts_them(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
+    harness.customer(1, &NAMES).await;
+    let mut bytes = 0;
+    for (seed, folder) in ["hls/media-1/", "media-1/", "", "vod/hls/"].iter().enumerate() {
+        let kind = if seed == 3 { FileKind::CloudFrontVod } else { FileKind::CloudFrontHls };
+        let log = sample(kind, seed as u64, 50);
+        let key = format!("{folder}E2SAMPLE.2026-10-31-22.0a1b2c3{seed}.gz");
+        harness.put("cdn", &key, &gzip(&log.text));
+        bytes += log.bytes;
+    }
+    let counts = harness.run_all_json(JOB, &json!({})).await.unwrap();
+    assert_eq!(counts["logs/process_log"], 4);
+    assert_eq!(harness.billed_bytes().await, bytes);
 }
 
 async fn a_copied_file_is_found_however_old_it_says_it_is(engine: EngineKind) {
@@ -166,6 +185,7 @@ fn pin_times(harness: &Harness) {
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
 }
 
+/// Fault 20: a log source that fails stops no other.
 async fn a_source_that_is_not_there_fails_alone(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     std::fs::remove_dir(harness.path("cdn", "")).unwrap();
@@ -183,6 +203,7 @@ async fn a_source_that_is_not_there_fails_alone(engine: EngineKind) {
     assert_eq!(error, "there is no log source `fmll`; did you mean `fml`?");
 }
 
+/// Fault 14: nothing is passed over in silence.
 async fn what_cannot_be_an_object_is_told_by_name(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     let heard = Heard::from_now();
@@ -214,6 +235,7 @@ testkit::on_each_engine!(
     asks_for_each_source_and_for_each_file_once_at_a_time,
     a_file_that_failed_for_good_is_asked_for_again_after_six_hours,
     a_long_listing_goes_on_in_a_follow_up,
+    logs_are_found_wherever_the_cdn_puts_them,
     a_copied_file_is_found_however_old_it_says_it_is,
     an_attempt_cut_before_it_settles_and_repeated_leaves_what_an_undisturbed_one_leaves,
     a_source_that_is_not_there_fails_alone,

@@ -71,6 +71,37 @@ async fn prunes_finished_tasks_beyond_retention_and_nothing_else(engine: EngineK
     assert_eq!(harness.number("SELECT count(*) FROM stream").await, 1);
 }
 
+async fn tells_of_a_stuck_queue_once_per_incident(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
+    let job = "monitoring/check_queues";
+    let check = async |stuck: usize, begun: u64, ended: u64| {
+        let done = harness.run_json(job, &json!({})).await.unwrap();
+        let found = done.result["stuck"].as_array().unwrap().len();
+        assert_eq!(found, stuck, "{}", done.result);
+        assert_eq!((&done.result["begun"], &done.result["ended"]), (&json!(begun), &json!(ended)));
+    };
+    let told = "SELECT count(*) FROM admin_event";
+    let ids = enqueue(&harness, 2).await;
+    check(0, 0, 0).await;
+    harness.clock.set(now().after(Span::from_minutes(11)));
+    // An attempt that died in the middle has told nobody; the next one does.
+    assert!(harness.attempt_json(job, &json!({}), Cut::DiesAt(1)).await.is_none());
+    assert_eq!(harness.number(told).await, 0);
+    check(1, 1, 0).await;
+    check(1, 0, 0).await;
+    assert_eq!(harness.number(told).await, 1);
+    for id in ids {
+        assert_ne!(harness.tasks.cancel(id).await.unwrap(), TaskState::Running);
+    }
+    check(0, 0, 1).await;
+    harness.clock.set(now());
+    let later = enqueue(&harness, 1).await;
+    assert_eq!(later.len(), 1);
+    harness.clock.set(now().after(Span::from_minutes(12)));
+    check(1, 1, 0).await;
+    assert_eq!(harness.number(told).await, 2);
+}
+
 /// Stores tasks that wait.
 async fn enqueue(harness: &Harness, count: usize) -> Vec<TaskId> {
     let task = |_| NewTask {
@@ -122,4 +153,5 @@ async fn listed(harness: &Harness) -> usize {
 testkit::on_each_engine!(
     reports_what_it_sees_and_returns_the_echo,
     prunes_finished_tasks_beyond_retention_and_nothing_else,
+    tells_of_a_stuck_queue_once_per_incident,
 );

@@ -24,6 +24,7 @@ async fn harness(engine: EngineKind) -> Harness {
     harness
 }
 
+/// Fault 13: a file leaves a row per stream, hour and kind, however many lines it has.
 async fn a_file_becomes_usage_of_accounts(engine: EngineKind) {
     let harness = harness(engine).await;
     let log = sample(FileKind::CloudFrontHls, 1, 500);
@@ -42,6 +43,9 @@ async fn a_file_becomes_usage_of_accounts(engine: EngineKind) {
         let jobs: Vec<&str> = done.follow_ups.iter().map(|task| task.job).collect();
         assert_eq!(jobs, ["usage/roll_up_usage"]);
     }
+    // Three streams in the three hours that two hours of a log touch, twice.
+    let rows = harness.number("SELECT count(*) FROM usage_hour").await;
+    assert!((2..=2 * 9).contains(&rows), "{rows} rows");
     harness.run_json("usage/roll_up_usage", &json!({})).await.unwrap();
     assert_eq!(harness.billed_bytes().await, 2 * log.bytes);
 }
@@ -86,6 +90,7 @@ async fn a_complete_file_is_not_opened_again(engine: EngineKind) {
     assert_eq!(harness.state().await, state);
 }
 
+/// Faults 12 and 13: a file is complete with its usage or not at all, and counted once.
 async fn an_attempt_cut_anywhere_and_repeated_leaves_what_an_undisturbed_one_leaves(
     engine: EngineKind,
 ) {
@@ -139,6 +144,7 @@ async fn check_nothing_stored(harness: &Harness) {
     assert_eq!(harness.number("SELECT count(*) FROM log_file WHERE state = 'complete'").await, 0);
 }
 
+/// Fault 12: ledger and usage are one transaction.
 async fn a_settlement_that_is_rolled_back_stores_nothing_and_can_be_repeated(engine: EngineKind) {
     let harness = harness(engine).await;
     harness.put("cdn", "a.gz", &gzip(&sample(FileKind::CloudFrontHls, 1, 50).text));

@@ -70,6 +70,7 @@ async fn what_changes_before_it_settles_is_summed_as_it_settles(engine: EngineKi
     assert_eq!(harness.number("SELECT count(*) FROM usage_dirty").await, 0);
 }
 
+/// Fault 20: an account that cannot be summed stops no other.
 async fn an_account_that_no_table_can_hold_is_told_of_and_holds_up_no_other(engine: EngineKind) {
     let harness = Harness::new(engine).await;
     harness.customer(1, &NAMES[..2]).await;

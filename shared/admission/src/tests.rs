@@ -36,6 +36,7 @@ fn local(envelope: &Envelope) -> Result<(), Rejection> {
     admit(&rules, envelope, &Voucher::Local).map(|_| ())
 }
 
+/// Faults 21 and 22: a job is known by its name, and a source asks for what it may.
 #[test]
 fn names_the_code_the_field_and_what_to_change() {
     let check = |job, source, configuration, payload, expected: &str| {

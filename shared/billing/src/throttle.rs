@@ -146,6 +146,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Fault 10: a throttle stops publishers from its date on, not before.
     #[test]
     fn a_publisher_needs_stream_key_and_an_account_in_good_standing() {
         let now = at("2015-02-10T00:00:00Z");

@@ -3,8 +3,12 @@
 //! No handler lives here, so an API that enqueues work depends on this crate and links no job.
 //! A new job starts with its payload type in the module of its domain and a line in [`contract`].
 
+pub mod accounts;
+pub mod archival;
+pub mod billing;
 mod configuration;
 mod descriptor;
+pub mod emails;
 pub mod logs;
 pub mod monitoring;
 mod section;
@@ -43,10 +47,36 @@ pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
 pub fn contract() -> &'static Contract {
     static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
         Contract::new(vec![
+            Descriptor::of::<accounts::LiftThrottle>(),
+            Descriptor::of::<accounts::SyncMarketplaceDetails>(),
+            Descriptor::of::<billing::ApplyGatewayEvent>(),
+            Descriptor::of::<billing::CloseMonth>(),
+            Descriptor::of::<billing::CollectOpenMonths>(),
+            Descriptor::of::<billing::InvoiceAccount>(),
+            Descriptor::of::<billing::IssueCreditNote>(),
+            Descriptor::of::<billing::RecordPayment>(),
+            Descriptor::of::<billing::RefundPayment>(),
+            Descriptor::of::<billing::SendInvoice>(),
+            Descriptor::of::<billing::WaiveMonth>(),
+            Descriptor::of::<archival::AnnounceRecording>(),
+            Descriptor::of::<archival::ArchiveRecording>(),
+            Descriptor::of::<archival::DeleteRecording>(),
+            Descriptor::of::<archival::ReconcileRecordings>(),
+            Descriptor::of::<emails::ApplyBounce>(),
+            Descriptor::of::<emails::CheckInNewAccounts>(),
+            Descriptor::of::<emails::CollectWaiting>(),
+            Descriptor::of::<emails::DeliverEmail>(),
+            Descriptor::of::<emails::PasswordReset>(),
+            Descriptor::of::<emails::RemindExpiringCards>(),
+            Descriptor::of::<emails::ReportEvents>(),
+            Descriptor::of::<emails::WelcomeAccount>(),
             Descriptor::of::<logs::DiscoverLogs>(),
             Descriptor::of::<logs::ProcessLog>(),
+            Descriptor::of::<monitoring::CheckQueues>(),
             Descriptor::of::<monitoring::PruneHistory>(),
             Descriptor::of::<monitoring::ReportEnvironment>(),
+            Descriptor::of::<usage::EnforceLimits>(),
+            Descriptor::of::<usage::RecordPeerEvents>(),
             Descriptor::of::<usage::RollUpUsage>(),
         ])
     });

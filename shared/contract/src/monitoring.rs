@@ -41,3 +41,19 @@ impl Payload for PruneHistory {
         Self {}
     }
 }
+
+/// Asks whether tasks of any job wait or run for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckQueues {}
+
+impl Payload for CheckQueues {
+    const JOB: &'static str = "monitoring/check_queues";
+    const DESCRIPTION: &'static str =
+        "Tells the admins, once per incident, of jobs whose tasks wait or run for too long";
+    type Config = NoConfiguration;
+
+    fn example() -> Self {
+        Self {}
+    }
+}

@@ -7,6 +7,7 @@
 //! **Invariant:** no driver type appears in a signature except where a caller hands over a
 //! connection of its own ([`Tx::sqlite`], [`Tx::postgres`]).
 
+mod address;
 mod error;
 mod listener;
 mod migration;
@@ -109,12 +110,14 @@ impl Db {
     /// or through a pooler that tells nobody, where callers poll.
     ///
     /// # Errors
-    /// As for any connection.
+    /// As for any connection, and [`DbError::Pooled`].
     pub async fn listen(&self, channel: &str) -> Result<Option<Listener>, DbError> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(None),
             Engine::Postgres(db) => match db.listening() {
-                Some(options) => Listener::connect(options, channel).await.map(Some),
+                Some(options) => {
+                    Listener::connect(options, db.is_pooled(), channel).await.map(Some)
+                }
                 None => Ok(None),
             },
         }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::DbError;
+use crate::postgres::greet;
+use crate::{DbError, pooler};
 
 /// How often a silent connection is asked whether it still answers.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -20,13 +20,25 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 /// again, because what was told in between is lost.
 #[derive(Debug)]
 pub struct Listener {
+    pool: Closing,
     listener: PgListener,
-    pool: PgPool,
+}
+
+/// Closed before the listener is dropped, which would else give its connection back to the pool,
+/// and the pool would complain if the program ends just then.
+#[derive(Debug)]
+struct Closing(PgPool);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        drop(self.0.close());
+    }
 }
 
 impl Listener {
     pub(crate) async fn connect(
         options: &PgConnectOptions,
+        past_pooler: bool,
         channel: &str,
     ) -> Result<Self, DbError> {
         let pool = PgPoolOptions::new()
@@ -34,15 +46,19 @@ impl Listener {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(CONNECT_LIMIT)
+            .after_connect(|connection, _| Box::pin(greet(connection)))
             .connect_lazy_with(options.clone());
         // The pool tries again in silence; a first try by hand says why it fails.
-        let first = tokio::time::timeout(CONNECT_LIMIT, options.connect()).await;
-        first.map_err(|_| DbError::no_answer())??.close().await?;
+        let first = tokio::time::timeout(CONNECT_LIMIT, pooler::detect(options)).await;
+        // Whoever had the session afterwards would be told, and would not know what of.
+        if first.map_err(|_| DbError::no_answer())?? && past_pooler {
+            return Err(DbError::Pooled);
+        }
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         let listening = tokio::time::timeout(ANSWER_LIMIT, listener.listen(channel)).await;
         listening.map_err(|_| DbError::no_answer())??;
-        Ok(Self { listener, pool })
+        Ok(Self { pool: Closing(pool), listener })
     }
 
     /// Waits for a notification, for at most `at_most`; tells whether there was one.
@@ -80,7 +96,8 @@ impl Listener {
 
     /// Ends the connection.
     pub async fn close(self) {
-        drop(self.listener);
-        self.pool.close().await;
+        let Self { pool, listener } = self;
+        drop(listener);
+        pool.0.close().await;
     }
 }

@@ -46,7 +46,7 @@ impl PostgresSql {
 ///
 /// Text is compared byte by byte, as SQLite does it, whatever the database's language.
 fn translated(sql: &str) -> String {
-    let is_table = sql.starts_with("CREATE TABLE");
+    let is_table = sql.starts_with("CREATE TABLE") || sql.starts_with("ALTER TABLE");
     let end = sql.rfind(')').filter(|_| is_table).map_or(sql.len(), |at| at + 1);
     let words = [
         (" BLOB", " BYTEA"),
@@ -119,6 +119,17 @@ impl SchemaRange {
             }
         };
         steps.map(|step| (step, statements(step))).collect()
+    }
+
+    /// Names of the tables and sequences that its steps make on PostgreSQL.
+    pub fn relations(&self) -> Vec<String> {
+        let name = |sql: &String| {
+            let made = ["CREATE TABLE ", "CREATE SEQUENCE "];
+            let rest = made.iter().find_map(|words| sql.trim_start().strip_prefix(words))?;
+            rest.split([' ', '(', '\n']).next().map(str::to_owned)
+        };
+        let steps = self.steps_after(0, EngineKind::Postgres);
+        steps.iter().flat_map(|(_, sql)| sql.iter().filter_map(name)).collect()
     }
 
     /// The newest version this program knows.
@@ -251,6 +262,8 @@ mod tests {
         assert_eq!(translated(table), expected);
         let index = "CREATE INDEX i ON a (n) WHERE n > (1) AND id IS NOT NULL";
         assert_eq!(translated(index), index);
+        let column = "ALTER TABLE a ADD COLUMN n INTEGER NOT NULL DEFAULT 0";
+        assert_eq!(translated(column), "ALTER TABLE a ADD COLUMN n BIGINT NOT NULL DEFAULT 0");
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres};
 use values::Secret;
 
-use crate::{DbError, Durability, Query, Row, Value, pooler};
+use crate::{DbError, Durability, Query, Row, Value, address, pooler};
 
 /// How long to wait for a connection of the pool, or for the server to accept a new one.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
@@ -30,11 +30,15 @@ const LIFETIME: Duration = Duration::from_mins(30);
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 200;
-/// How every transaction begins: no lock is waited for without end.
+/// What a connection of our own is told first: limits that somebody set for people break neither
+/// a statement nor a connection that waits for work.
+const FIRST: &str = "SET statement_timeout = 0; SET idle_session_timeout = 0";
+/// How every transaction begins: no lock is waited for without end, and limits that somebody set for
+/// people do not end it. Who waits for it has limits of his own.
 macro_rules! begin {
     ($($setting:literal),*) => {
-        concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'"
-            $(, "; SET LOCAL ", $setting)*)
+        concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'; \
+            SET LOCAL statement_timeout = 0" $(, "; SET LOCAL ", $setting)*)
     };
 }
 
@@ -53,8 +57,10 @@ fn beginning(durability: Durability, steady: bool) -> &'static str {
         };
     }
     match (durability, steady) {
-        (Durability::Full, false) => begin!(),
-        (Durability::Relaxed, false) => begin!("synchronous_commit = off"),
+        (Durability::Full, false) => begin!("idle_in_transaction_session_timeout = 0"),
+        (Durability::Relaxed, false) => {
+            begin!("idle_in_transaction_session_timeout = 0", "synchronous_commit = off")
+        }
         (Durability::Full, true) => steady!(),
         (Durability::Relaxed, true) => steady!("synchronous_commit = off"),
     }
@@ -83,12 +89,20 @@ impl PostgresSettings {
         Self { url, max_connections: 10, application_name, listen_url: None, pooled: None }
     }
 
+    /// Parameters of the URL that have no effect here, by name.
+    ///
+    /// # Errors
+    /// [`DbError::Url`].
+    pub fn ignored(&self) -> Result<Vec<String>, DbError> {
+        Ok(address::split(&self.url)?.ignored)
+    }
+
     /// Where it leads, for messages: no user, no password.
     ///
     /// # Errors
     /// [`DbError::Url`].
     pub fn shown(&self) -> Result<String, DbError> {
-        let options = parsed(&self.url)?;
+        let options = address::parse(&self.url)?;
         let (host, port) = (options.get_host(), options.get_port());
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         Ok(format!("{host}:{port}/{database}"))
@@ -136,6 +150,9 @@ impl PostgresDb {
                     Ok(true)
                 })
             })
+            .after_connect(move |connection, _| {
+                Box::pin(async move { if pooled { Ok(()) } else { greet(connection).await } })
+            })
             .connect_lazy_with(options.clone());
         let listening = if pooled { direct } else { Some(options) };
         let asked = AtomicI64::new(0);
@@ -167,7 +184,8 @@ impl PostgresDb {
     pub(crate) async fn all(&self, query: Query) -> Result<Vec<Row>, DbError> {
         if self.shared.pooled {
             // A pooler may serve the two halves of an unnamed statement by two servers.
-            let mut transaction = self.begin(Durability::Relaxed, false).await?;
+            // What it reads of the settings must be the server's, so it sets none.
+            let mut transaction = self.begin(Durability::Full, false).await?;
             let rows = all(transaction.connection(), false, query).await?;
             transaction.commit().await?;
             return Ok(rows);
@@ -233,25 +251,21 @@ impl Drop for Loan {
     }
 }
 
+/// Frees a session of our own of limits that were set for people.
+pub(crate) async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(FIRST).execute(connection).await.map(|_| ())
+}
+
 fn connect_options(
     settings: &PostgresSettings,
     url: &Secret<String>,
 ) -> Result<PgConnectOptions, DbError> {
-    let options = parsed(url)?;
+    let options = address::parse(url)?;
     // Start-up parameters that poolers refuse are left out.
     Ok(options
         .application_name(&settings.application_name)
         .extra_float_digits(None)
         .disable_statement_logging())
-}
-
-fn parsed(url: &Secret<String>) -> Result<PgConnectOptions, DbError> {
-    let url = url.expose();
-    // The parser takes any scheme for its own.
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(DbError::Url);
-    }
-    url.parse().map_err(|_| DbError::Url)
 }
 
 /// Holds a connection from `BEGIN` to the end of the transaction.

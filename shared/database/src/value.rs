@@ -2,8 +2,8 @@
 
 use sqlx::Row as _;
 use values::{
-    AccountId, LogFileId, Month, ProjectId, RecordingId, StreamId, TaskId, Timestamp, UsageKind,
-    UserId, WorkerId,
+    AccountId, EmailId, LogFileId, Month, PasswordResetId, ProjectId, RecordingId, StreamId,
+    TaskId, Timestamp, UsageKind, UserId, WorkerId,
 };
 
 use crate::DbError;
@@ -175,7 +175,18 @@ stored! {
     Month => i64, "the index of a month", Month::index, Month::from_index;
     UsageKind => i64, "a kind of usage, 1 to 3", UsageKind::code, UsageKind::from_code;
 }
-stored_ids!(AccountId, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId);
+stored_ids!(
+    AccountId,
+    EmailId,
+    LogFileId,
+    PasswordResetId,
+    ProjectId,
+    RecordingId,
+    StreamId,
+    TaskId,
+    UserId,
+    WorkerId
+);
 
 impl From<&str> for Value {
     fn from(value: &str) -> Self {

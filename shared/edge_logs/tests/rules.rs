@@ -58,6 +58,7 @@ fn only_problem(found: &Resolved<usize>) -> (u64, Reason, &str) {
     (problem.line, problem.reason, problem.detail.as_str())
 }
 
+/// Fault 16: a stream may itself be called like the take of another.
 #[test]
 fn the_uncut_name_of_a_recording_wins_and_both_are_looked_up() {
     let mut parser = LogParser::new(LogFormat::CloudFront, Options::default());
@@ -126,6 +127,7 @@ fn files_without_the_needed_columns_are_refused() {
     }
 }
 
+/// Fault 15: what is no number and no date costs its line and is told.
 #[test]
 fn bad_values_are_told_with_what_was_found() {
     let check = |line: &str, expected: &str| {
@@ -193,6 +195,7 @@ fn fms_needs_instance_and_stream_and_whole_seconds() {
     }
 }
 
+/// Fault 16: a server that counts up over a session can be read by its other column.
 #[test]
 fn the_billed_fms_column_is_a_setting() {
     let options = Options { fms_bytes_column: FmsBytes::Stream, ..Options::default() };
@@ -215,6 +218,7 @@ fn the_wpc_threshold_is_strict_and_comes_first() {
     assert_eq!(wpc("NaN", url).counts.malformed, 1);
 }
 
+/// Fault 16: a recording sent by the other network is billed to its stream.
 #[test]
 fn wpc_lines_have_folders_for_instance_and_stream() {
     let stream = |url: &str| bytes_of(&wpc("2000", url), "abc");

@@ -150,7 +150,8 @@ impl Effects {
 
     async fn count_call(&self, key: &str) -> Result<(), DbError> {
         let query = Query::new(
-            "UPDATE effect SET state = 'doing', calls = calls + 1, updated_at = $2 WHERE key = $1",
+            "UPDATE effect SET state = 'doing', calls = calls + 1, updated_at = $2
+               WHERE key = $1 AND state <> 'done'",
         );
         self.db.execute(query.bind(key).bind(self.clock.now())).await.map(|_| ())
     }
@@ -169,8 +170,10 @@ impl Effects {
         result: Option<String>,
         error: Option<String>,
     ) -> Result<(), DbError> {
+        // What another attempt knows to be done stays so.
         let query = Query::new(
-            "UPDATE effect SET state = $2, result = $3, error = $4, updated_at = $5 WHERE key = $1",
+            "UPDATE effect SET state = $2, result = $3, error = $4, updated_at = $5
+               WHERE key = $1 AND state <> 'done'",
         );
         let query = query.bind(key).bind(state).bind(result).bind(error);
         self.db.execute(query.bind(self.clock.now())).await.map(|_| ())

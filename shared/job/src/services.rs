@@ -1,6 +1,7 @@
 //! The services a job may take when it is made.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use database::Db;
@@ -19,6 +20,10 @@ pub struct Facts {
     pub worker: String,
     /// The host's name.
     pub host: String,
+    /// The environment's name, such as `production`; empty when none is given.
+    pub environment: String,
+    /// The worker's own folder; paths in settings are relative to it.
+    pub home: PathBuf,
     /// Fingerprint of registry and manifest.
     pub release: String,
     /// Settings by name, secrets redacted.

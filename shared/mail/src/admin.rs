@@ -203,6 +203,7 @@ pub struct SettledCount {
 mod tests {
     use super::*;
 
+    /// Fault 24: a mail to admins has room for words and ids only.
     #[test]
     fn a_code_holds_a_word_and_never_a_document() {
         for good in ["paid", "billing/invoice_account", "ch_3Pq", "acct_01j", "card:declined"] {

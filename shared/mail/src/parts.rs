@@ -103,6 +103,26 @@ pub struct CardName {
     pub expires: Month,
 }
 
+impl CardName {
+    /// Names a card by the code that gateways have for its brand, such as `visa`; a code that is
+    /// not known stays as it is.
+    pub fn new(code: &str, last4: &str, expires: Month) -> Self {
+        let brand = match code {
+            "amex" => "American Express",
+            "cartes_bancaires" => "Cartes Bancaires",
+            "diners" => "Diners Club",
+            "discover" => "Discover",
+            "eftpos_au" => "Eftpos",
+            "jcb" => "JCB",
+            "mastercard" => "Mastercard",
+            "unionpay" => "UnionPay",
+            "visa" => "Visa",
+            other => other,
+        };
+        Self { brand: brand.to_owned(), last4: last4.to_owned(), expires }
+    }
+}
+
 /// What is metered, used and allowed, in its own unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
@@ -128,4 +148,16 @@ pub enum Metered {
         /// Milliseconds allowed.
         limit: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_called_as_its_owner_calls_it() {
+        let month = Month::new(2026, 12).unwrap();
+        assert_eq!(CardName::new("amex", "0005", month).brand, "American Express");
+        assert_eq!(CardName::new("Otter Card", "0005", month).brand, "Otter Card");
+    }
 }

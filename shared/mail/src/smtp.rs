@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::client::TlsParameters;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::delivery::Delivery;
 use crate::error::OpenError;
@@ -19,6 +19,8 @@ use pace::Pace;
 use session::{Failure, Session, Step};
 pub use settings::{SmtpSecurity, SmtpSettings};
 
+/// How long a letter waits for one of the connections.
+const CONNECTION_WITHIN: Duration = Duration::from_mins(1);
 /// How long an unused connection is kept; servers close theirs after a minute or more.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 /// How many letters go over one connection.
@@ -56,7 +58,12 @@ impl Smtp {
 
     /// Waits for its turn and hands the letter over.
     pub(crate) async fn deliver(&self, letter: &Letter) -> Delivery {
-        let _slot = self.slots.acquire().await.expect("the slots are never closed");
+        let Ok(slot) = timeout(CONNECTION_WITHIN, self.slots.acquire()).await else {
+            let seconds = CONNECTION_WITHIN.as_secs();
+            let message = format!("every connection was in use for {seconds} s");
+            return Delivery::Later { code: None, message };
+        };
+        let _slot = slot.expect("the slots are never closed");
         self.pace.wait().await;
         // A kept connection that the server has closed meanwhile shows at the first word on it,
         // and a new one takes its place.

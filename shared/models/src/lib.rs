@@ -1,4 +1,4 @@
-//! The domain's tables: accounts, projects, streams, the log ledger and usage, and their import
+//! The domain's tables: accounts, projects, streams, the log ledger, usage and recordings, and their import
 //! and export as JSON Lines.
 //!
 //! Writes are free functions over a [`Tx`](database::Tx), so that a caller puts several of them
@@ -9,12 +9,22 @@
 
 pub mod accounts;
 mod batch;
+pub mod billing;
+pub mod incidents;
 pub mod ledger;
+pub mod limits;
+pub mod outbox;
+pub mod peer_time;
+pub mod plans;
 pub mod projects;
+pub mod publishing;
 mod reader;
+pub mod recordings;
 pub mod roll_up;
 mod schema;
+pub mod sign_ups;
 pub mod streams;
+pub mod throttles;
 pub mod transfer;
 pub mod usage;
 mod words;

@@ -3,6 +3,7 @@
 use database::{DbError, Query, Row, Tx};
 use values::{AccountId, ProjectId, Timestamp};
 
+use crate::usage::mark_project;
 use crate::{Reader, batch};
 
 /// A project of an account. Its account and its public key never change.
@@ -47,6 +48,11 @@ pub async fn upsert_many(tx: &mut Tx<'_>, projects: &[Project]) -> Result<(), Db
         ]
     })
     .await?;
+    for project in projects {
+        if let Some(at) = project.deleted_at {
+            mark_project(tx, project.id, at).await?;
+        }
+    }
     Ok(())
 }
 

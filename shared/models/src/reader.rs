@@ -69,3 +69,31 @@ pub(crate) fn whole(what: &str, value: u64) -> Result<i64, DbError> {
     i64::try_from(value)
         .map_err(|_| DbError::Refused(format!("{what} is {value}, more than a table can hold")))
 }
+
+/// Writes a value as the JSON text of a column.
+///
+/// # Errors
+/// [`DbError::Refused`] for what JSON cannot say, such as a map without texts as keys.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, DbError> {
+    serde_json::to_string(value)
+        .map_err(|error| DbError::Refused(format!("a value is not JSON: {error}")))
+}
+
+/// Reads a column of JSON text.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
+    row: &Row,
+    column: usize,
+) -> Result<T, DbError> {
+    let expected = "JSON of the column's own kind";
+    serde_json::from_str(&row.get::<String>(column)?)
+        .map_err(|_| DbError::Column { column, expected })
+}
+
+/// Reads a column of text that is one word or name.
+pub(crate) fn parsed<T: std::str::FromStr>(
+    row: &Row,
+    column: usize,
+    expected: &'static str,
+) -> Result<T, DbError> {
+    row.get::<String>(column)?.parse().map_err(|_| DbError::Column { column, expected })
+}

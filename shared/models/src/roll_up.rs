@@ -1,14 +1,15 @@
-//! Month-to-date usage per account, from what changed since the last roll-up.
+//! Month-to-date usage per account, from what changed since the last roll-up: bandwidth of its
+//! streams, bytes of its recordings, time in its rooms.
 
 use std::collections::BTreeSet;
 
 use database::{DbError, Query, Tx};
 use values::{AccountId, Month, StreamId, Timestamp};
 
-use crate::batch;
-use crate::reader::{wide, wide_sum};
-use crate::usage::lock;
+use crate::reader::{amount, wide, wide_sum};
 use crate::usage::report::by_kind;
+use crate::usage::{lock, seed_month};
+use crate::{batch, peer_time, recordings};
 
 /// What one roll-up did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub struct RolledUp {
     pub more: bool,
 }
 
-/// A stream's usage of a month that changed since its account was summed.
+/// What changed since its account was summed: a stream's usage of a month, or what the account
+/// itself stores or talked, which stands under the account's own id.
 pub type Change = (Month, StreamId);
 
 /// Sums the accounts whose streams' usage changed; deleted projects and streams count too.
@@ -44,14 +46,16 @@ pub async fn roll_up(
 ) -> Result<RolledUp, DbError> {
     // Files that complete meanwhile wait, and leave a mark of their own behind this transaction.
     lock(tx).await?;
+    seed_month(tx, now).await?;
     let (first, last) = month.map_or((i64::MIN, i64::MAX), |m| (m.index(), m.index()));
     let mut done =
         RolledUp { account_months: 0, unassigned: 0, refused: BTreeSet::new(), after, more: false };
     let mut of_accounts: Vec<(Change, AccountId)> = Vec::new();
     let mut unassigned: Vec<Change> = Vec::new();
     let query = Query::new(
-        "SELECT d.month, d.stream_id, p.account_id FROM usage_dirty d
+        "SELECT d.month, d.stream_id, coalesce(p.account_id, a.id) FROM usage_dirty d
            LEFT JOIN stream s ON s.id = d.stream_id LEFT JOIN project p ON p.id = s.project_id
+           LEFT JOIN account a ON a.id = d.stream_id
            WHERE d.month >= $1 AND d.month <= $2 AND (d.month, d.stream_id) > ($3, $4)
            ORDER BY d.month, d.stream_id LIMIT $5",
     );
@@ -105,9 +109,14 @@ async fn sum(
     let query = Query::new(
         "DELETE FROM usage_dirty WHERE month = $2 AND stream_id IN (
            SELECT s.id FROM project p JOIN stream s ON s.project_id = p.id
-             WHERE p.account_id = $1) RETURNING stream_id",
+             WHERE p.account_id = $1
+           UNION ALL SELECT id FROM account WHERE id = $1) RETURNING stream_id",
     );
     let marks = tx.all(query.bind(account).bind(month)).await?;
+    let marks = marks.iter().map(|row| row.get(0)).collect::<Result<Vec<StreamId>, _>>()?;
+    let is_marked = marks.iter().any(|mark| mark.as_bytes() == account.as_bytes());
+    let stored = stored(tx, account, month, is_marked).await?;
+    let talked = peer_time::of_account(&mut *tx, account, month).await?;
     let query = Query::new(concat!(
         "SELECT ",
         by_kind!(),
@@ -117,12 +126,14 @@ async fn sum(
     ));
     let row = tx.first(query.bind(account).bind(month)).await?;
     let row = row.expect("a sum without groups is one row");
-    let mut sums = Vec::with_capacity(5);
+    let mut wide_sums = Vec::with_capacity(7);
     for place in 0..5 {
-        // All kinds together come first and lines last: either may be the one beyond.
-        let Ok(sum) = i64::try_from(wide(&row, 2 * place)?) else {
-            let marks = marks.iter().map(|row| row.get::<StreamId>(0));
-            let marks = marks.collect::<Result<Vec<_>, _>>()?;
+        wide_sums.push(wide(&row, 2 * place)?);
+    }
+    wide_sums.extend([stored, talked]);
+    let mut sums = Vec::with_capacity(7);
+    for sum in wide_sums {
+        let Ok(sum) = i64::try_from(sum) else {
             let into = "INSERT INTO usage_dirty (month, stream_id) VALUES";
             batch::insert(tx, into, "", &marks, |stream| [month.into(), (*stream).into()]).await?;
             return Ok(false);
@@ -131,11 +142,13 @@ async fn sum(
     }
     let mut query = Query::new(
         "INSERT INTO usage_account_month (account_id, month, updated_at, bandwidth_bytes,
-           fms_bytes, hls_bytes, vod_bytes, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+           fms_bytes, hls_bytes, vod_bytes, lines, storage_bytes, peer_milliseconds)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (account_id, month) DO UPDATE SET
            bandwidth_bytes = excluded.bandwidth_bytes, fms_bytes = excluded.fms_bytes,
            hls_bytes = excluded.hls_bytes, vod_bytes = excluded.vod_bytes,
-           lines = excluded.lines, updated_at = excluded.updated_at",
+           lines = excluded.lines, storage_bytes = excluded.storage_bytes,
+           peer_milliseconds = excluded.peer_milliseconds, updated_at = excluded.updated_at",
     )
     .bind(account)
     .bind(month)
@@ -145,4 +158,20 @@ async fn sum(
     }
     tx.execute(query).await?;
     Ok(true)
+}
+
+/// What an account stores in a month; summed again only if that changed or was never summed.
+async fn stored(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    month: Month,
+    is_marked: bool,
+) -> Result<u128, DbError> {
+    let query = Query::new(
+        "SELECT storage_bytes FROM usage_account_month WHERE account_id = $1 AND month = $2",
+    );
+    match tx.first(query.bind(account).bind(month)).await? {
+        Some(row) if !is_marked => amount(&row, 0).map(u128::from),
+        _ => recordings::stored_bytes(tx, account, month).await,
+    }
 }

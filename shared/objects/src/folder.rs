@@ -1,19 +1,22 @@
 //! Objects as files below a folder.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use crate::reader::Body;
-use crate::{ObjectError, ObjectInfo, ObjectReader, Page, key, walk};
+use crate::{ObjectError, ObjectInfo, ObjectReader, Page, Stored, key, walk};
 
 const LEAVES: &str = "it leads out of the folder through a symbolic link";
 const IN_THE_WAY: &str = "another object or a folder is in its way";
 /// Leftovers of an earlier process with the same number may hold some names.
 const PART_NAMES_TRIED: usize = 100;
+/// Bytes of a file that are copied between two looks at whether to go on.
+const COPIED_AT_ONCE: u64 = 64 * 1024 * 1024;
 
 /// A folder, by its canonical path.
 #[derive(Debug, Clone)]
@@ -74,6 +77,23 @@ impl Folder {
         blocking(move || {
             let (parent, name) = folder.make_parent(&key)?;
             replace_file(&parent, name, &body).map_err(|error| folder.error_of_put(&key, error))
+        })
+        .await
+    }
+
+    pub(crate) async fn put_file(
+        &self,
+        key: &str,
+        file: &Path,
+        sent: impl Fn(u64) + Send + 'static,
+    ) -> Result<Stored, ObjectError> {
+        let (folder, key, file) = (self.clone(), key.to_owned(), file.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop_when_dropped = Stop(Arc::clone(&stop));
+        blocking(move || {
+            let (parent, name) = folder.make_parent(&key)?;
+            copy_new(&file, &parent, name, &stop, &sent)
+                .map_err(|error| folder.error_of_put(&key, error))
         })
         .await
     }
@@ -186,6 +206,56 @@ fn replace_file(folder: &Path, name: &str, body: &[u8]) -> io::Result<()> {
         fs::remove_file(part).ok();
     }
     written
+}
+
+/// Tells the thread that copies to stop.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Copies a file into a folder under a name that nothing has yet; the name stays free until the
+/// copy is on disk.
+fn copy_new(
+    file: &Path,
+    folder: &Path,
+    name: &str,
+    stop: &AtomicBool,
+    sent: &impl Fn(u64),
+) -> io::Result<Stored> {
+    let place = folder.join(name);
+    if place.try_exists()? {
+        return Ok(Stored::Exists);
+    }
+    let (part, copy) = create_part(folder)?;
+    let copied = copy_all(&File::open(file)?, &copy, stop, sent)
+        .and_then(|()| copy.sync_all())
+        // A link, unlike a move, never takes the place of another file.
+        .and_then(|()| match fs::hard_link(&part, &place) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Stored::Exists),
+            linked => linked.and_then(|()| sync_folder(folder)).map(|()| Stored::New),
+        });
+    // What cannot be removed is left out of listings; the result is the one to tell.
+    fs::remove_file(part).ok();
+    copied
+}
+
+fn copy_all(from: &File, mut to: &File, stop: &AtomicBool, sent: &impl Fn(u64)) -> io::Result<()> {
+    let mut done = 0;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::new(ErrorKind::Interrupted, "the upload was given up"));
+        }
+        let copied = io::copy(&mut from.take(COPIED_AT_ONCE), &mut to)?;
+        if copied == 0 {
+            return Ok(());
+        }
+        done += copied;
+        sent(done);
+    }
 }
 
 fn create_part(folder: &Path) -> io::Result<(PathBuf, File)> {

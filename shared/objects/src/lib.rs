@@ -35,4 +35,7 @@ pub use error::ObjectError;
 pub use key::KEY_BYTES_MAX;
 pub use location::{Location, LocationError};
 pub use reader::ObjectReader;
-pub use store::{Credentials, ObjectInfo, ObjectStore, PAGE, Page, SKIPPED_NAMES_MAX, Timeouts};
+pub use store::{
+    Credentials, ObjectInfo, ObjectStore, PAGE, PART_BYTES, PARTS_AT_ONCE, Page, SKIPPED_NAMES_MAX,
+    Stored, Timeouts,
+};

@@ -48,6 +48,24 @@ impl Location {
         Self(Place::Folder(path.into()))
     }
 
+    /// The location of what lies below a folder of this one.
+    ///
+    /// # Errors
+    /// If `folder` is not a relative path of plain names.
+    pub fn below(&self, folder: &str) -> Result<Self, LocationError> {
+        if let Some(problem) = crate::key::problem(folder) {
+            return Err(LocationError(format!("the folder below cannot be used: {problem}")));
+        }
+        Ok(Self(match &self.0 {
+            Place::Folder(path) => Place::Folder(path.join(folder)),
+            Place::Bucket(bucket) => {
+                let prefix = format!("{}/{folder}", bucket.prefix);
+                let prefix = prefix.trim_start_matches('/').to_owned();
+                Place::Bucket(BucketPlace { prefix, ..bucket.clone() })
+            }
+        }))
+    }
+
     /// The path, if this is a folder.
     pub fn as_folder(&self) -> Option<&Path> {
         match &self.0 {

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod answer;
+mod upload;
 
 use answer::{Asked, chain};
 

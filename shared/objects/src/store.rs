@@ -1,8 +1,10 @@
 //! The store: one face for a folder and for S3.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use values::{Secret, Timestamp};
 
 use crate::folder::Folder;
@@ -17,6 +19,21 @@ pub const PAGE: usize = 1000;
 
 /// The most names of [`Page::skipped_names`].
 pub const SKIPPED_NAMES_MAX: usize = 10;
+
+/// The length of a part of an upload to S3; larger only for files of more than 10,000 such parts.
+pub const PART_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How many parts of one file are on their way to S3 at a time.
+pub const PARTS_AT_ONCE: usize = 4;
+
+/// What became of a file that was to be a new object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The object is there, made from this file.
+    New,
+    /// An object had the key before, and stayed as it was.
+    Exists,
+}
 
 /// An open location whose objects can be listed, read, written and deleted.
 #[derive(Debug, Clone)]
@@ -196,6 +213,52 @@ impl ObjectStore {
             #[cfg(feature = "s3")]
             Backend::S3(bucket) => bucket.put(key, body).await,
         }
+    }
+
+    /// Stores a file as a new object; an object that has the key already is left as it is.
+    ///
+    /// A folder gets a copy under a temporary name, which takes the key once it is on disk. S3 gets
+    /// files above [`PART_BYTES`] in parts, [`PARTS_AT_ONCE`] at a time, each with a checksum that
+    /// the server compares; what an earlier attempt left of the same key is dropped first. Memory
+    /// does not grow with the file. `sent` is told how many bytes are through, in no even steps.
+    /// Dropped before its end, it leaves no object.
+    ///
+    /// # Errors
+    /// `Truncated` when the stored object has another length than the file.
+    pub async fn put_file(
+        &self,
+        key: &str,
+        file: &Path,
+        sent: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Stored, ObjectError> {
+        key::check(key)?;
+        match &self.backend {
+            Backend::Folder(folder) => folder.put_file(key, file, sent).await,
+            #[cfg(feature = "s3")]
+            Backend::S3(bucket) => bucket.put_file(key, file, sent).await,
+        }
+    }
+
+    /// Compares an object with a file, byte by byte.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such object.
+    pub async fn is_same_as_file(&self, key: &str, file: &Path) -> Result<bool, ObjectError> {
+        let broken = |cause| ObjectError::Io { place: file.display().to_string(), cause };
+        let mut reader = self.read(key, u64::MAX).await?;
+        let mut file = tokio::fs::File::open(file).await.map_err(broken)?;
+        if reader.info().size_bytes != file.metadata().await.map_err(broken)?.len() {
+            return Ok(false);
+        }
+        let mut expected = Vec::new();
+        while let Some(chunk) = reader.next_chunk().await? {
+            expected.resize(chunk.len(), 0);
+            file.read_exact(&mut expected).await.map_err(broken)?;
+            if chunk != expected {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Deletes an object; deleting one that is not there is no error.

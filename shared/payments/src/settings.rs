@@ -133,6 +133,7 @@ mod tests {
         settings.check(environment).map(|checked| checked.mode).map_err(|error| error.to_string())
     }
 
+    /// Fault 21: a deployment that does not say what it is takes no real money.
     #[test]
     fn refuses_live_keys_outside_production() {
         for key in ["sk_live_abc", "rk_live_abc"] {

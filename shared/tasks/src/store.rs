@@ -182,7 +182,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     fn conservation(&self) -> StoreFuture<'_, Conservation>;
 
     /// Makes the books right again after an operator has looked at what vanished: tasks without a
-    /// row become dead letters, rows without an envelope go, and counts become what rows say.
+    /// row, or in no known state, become dead letters, tasks go back to their lane, rows that are too
+    /// many go, and counts become what rows say.
     ///
     /// A bounded number of tasks per call; call it until nothing changes.
     fn reconcile(&self) -> StoreFuture<'_, Reconciled>;

@@ -51,6 +51,7 @@ mod ports;
 mod postgres;
 mod programs;
 mod proxy;
+mod rtmp;
 mod s3;
 #[cfg(feature = "jobs")]
 mod scratch;
@@ -73,6 +74,7 @@ pub use postgres::{
     postgres_template, shared_postgres,
 };
 pub use proxy::Proxy;
+pub use rtmp::RtmpServer;
 pub use s3::S3Server;
 pub use sentry::SentryServer;
 pub use smtp::{ReceivedMail, ReceivedPart, SmtpSecurity, SmtpServer};

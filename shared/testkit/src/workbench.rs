@@ -82,6 +82,7 @@ impl Workbench {
         let facts = Facts {
             version: "0.0.0".to_owned(),
             worker: manifest.worker.name.clone(),
+            home: keeper.folder.path().to_owned(),
             settings: vec![("PORT".to_owned(), "8080".to_owned())],
             ..Facts::default()
         };

@@ -140,6 +140,10 @@ ids! {
     UserId = "user";
     /// One row of the log ledger.
     LogFileId = "logf";
+    /// A mail of the outbox.
+    EmailId = "mail";
+    /// A request for a new password.
+    PasswordResetId = "pwrs";
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ mod usage;
 pub use duration::{DurationError, Span};
 pub use hex::hex;
 pub use id::{
-    AccountId, IdError, LogFileId, ProjectId, RecordingId, StreamId, TaskId, UserId, WorkerId,
+    AccountId, EmailId, IdError, LogFileId, PasswordResetId, ProjectId, RecordingId, StreamId,
+    TaskId, UserId, WorkerId,
 };
 pub use money::{Currency, Money, MoneyError};
 pub use month::{Month, MonthError};

@@ -21,6 +21,7 @@ pub(super) async fn execute(invocation: &Invocation, reconcile: bool) -> Result<
             }
             done.discarded += step.discarded;
             done.removed += step.removed;
+            done.moved += step.moved;
             done.lanes += step.lanes;
         }
     }
@@ -33,10 +34,11 @@ pub(super) async fn execute(invocation: &Invocation, reconcile: bool) -> Result<
         }));
     } else {
         if reconcile {
-            let Reconciled { discarded, removed, lanes } = done;
+            let Reconciled { discarded, removed, moved, lanes } = done;
             output.line(&format!(
-                "{discarded} tasks without a row are dead letters, {removed} rows without an \
-                 envelope were deleted, counts of {lanes} lanes were set anew"
+                "{discarded} tasks without a sound row are dead letters, {removed} rows without an \
+                 envelope or of ended tasks were deleted, {moved} tasks are back in their lane, \
+                 counts of {lanes} lanes were set anew"
             ));
         }
         show(invocation, &found);

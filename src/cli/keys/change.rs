@@ -58,7 +58,7 @@ pub(super) async fn init(invocation: &Invocation, force: bool) -> Result<Exit> {
     };
     let folder = invocation.settings.home_folder();
     let has_keys = Home::at(folder).keys_path().exists();
-    if location.is_server() && !has_keys && !force && location.has_tasks().await {
+    if location.is_server() && !has_keys && !force && has_tasks(&location).await? {
         let error = anyhow!(
             "tasks in {} were proven with the keys of another host; copy its keys.json into {}, or, \
              if those keys are lost, add --force to make new ones, under which none of these tasks \
@@ -99,6 +99,16 @@ pub(super) async fn init(invocation: &Invocation, force: bool) -> Result<Exit> {
         list(invocation, &waiting);
     }
     Ok(Exit::Completed)
+}
+
+async fn has_tasks(location: &Location) -> Result<bool> {
+    location.has_tasks().await.map_err(|error| {
+        let error = error.context(
+            "whether tasks were proven with the keys of another host is not known; mend this first, \
+             or add --force to make keys all the same",
+        );
+        exit::of_opening(true, error)
+    })
 }
 
 pub(super) fn make(invocation: &Invocation, mut opened: Opened, make: Make) -> Result<Exit> {

@@ -62,6 +62,7 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
         before_row,
         limit,
     };
+    let lists_all = filter == TaskFilter { limit, ..TaskFilter::default() };
     let tasks = app.store.search(filter).await.map_err(exit::of_store)?;
     if tasks.is_empty() {
         // Tasks of a job or source that is no more can be listed; a misspelt name has none.
@@ -76,7 +77,7 @@ pub(super) async fn execute(invocation: &Invocation, filter: Filter) -> Result<E
     if output.is_json() {
         output.json(&tasks);
     } else if tasks.is_empty() {
-        output.line("no such task");
+        output.line(if lists_all { "no tasks" } else { "no such task" });
     } else {
         let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
         let head =

@@ -46,7 +46,7 @@ pub(super) async fn compare(app: App, told: Told) {
 
 /// Sets the gauges; alerts when something else is wrong than last time.
 fn tell(app: &App, found: &Conservation, told: &mut Vec<String>) {
-    let unknown = found.without_row.max(found.without_envelope);
+    let unknown = found.elsewhere();
     let lanes = found.lanes.iter().map(|lane| (lane.job_name.as_str(), lane.difference()));
     // What no lane misses would otherwise not be seen.
     let elsewhere = (found.broken().next().is_none() && unknown > 0).then_some(("", unknown));

@@ -14,6 +14,11 @@ use super::{Shell, TURN, record};
 use crate::work::attempt::{Ran, run_attempt};
 use crate::work::moments;
 
+/// How long the store may take to settle: longer than it tries, so that its answer is heard. Who asks
+/// again before waits for itself.
+const SETTLE_LIMIT: Duration = Duration::from_mins(1);
+/// Settlements with final write steps or follow-ups in one call; others do not wait for them.
+const SLOW_BATCH: usize = 16;
 /// Wait before asking again whether the queue is empty.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -98,6 +103,16 @@ impl Shell {
     }
 
     pub(super) fn send_settlements(&self, batch: Vec<(Lease, Ran)>) {
+        let (mut slow, quick): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|(_, ran)| is_slow(&ran.settle));
+        self.send_batch(quick);
+        while !slow.is_empty() {
+            let rest = slow.split_off(slow.len().min(SLOW_BATCH));
+            self.send_batch(std::mem::replace(&mut slow, rest));
+        }
+    }
+
+    fn send_batch(&self, batch: Vec<(Lease, Ran)>) {
         if batch.is_empty() {
             return;
         }
@@ -110,7 +125,7 @@ impl Shell {
             settlements.push(Settlement { row: lease.0, token: lease.1, settle, report });
         }
         tokio::spawn(async move {
-            let message = match limited(CALL_LIMIT.to_std(), store.settle(settlements)).await {
+            let message = match limited(SETTLE_LIMIT, store.settle(settlements)).await {
                 Ok(settled) => {
                     let leases = again.into_iter().map(|(lease, _)| lease);
                     Message::Settled(leases.zip(settled).collect())
@@ -153,6 +168,16 @@ impl Shell {
             }
             messages.send(Message::Emptiness(!elsewhere)).ok();
         });
+    }
+}
+
+/// Whether a settlement may take long, or wait for others.
+fn is_slow(settle: &Settle) -> bool {
+    match settle {
+        Settle::Completed { result: _, write, follow_ups } => {
+            write.is_some() || !follow_ups.is_empty()
+        }
+        _ => false,
     }
 }
 

@@ -63,6 +63,7 @@ fn a_price_in_another_currency_is_asked_for() {
     assert!(matches!(price("2027-01"), Err(BillingError::NoPrice { .. })));
 }
 
+/// Fault 3: all plans of a product count, not its first one.
 #[test]
 fn sums_run_over_all_plans_and_a_product_without_has_the_free_allowance() {
     let catalogue = Catalogue::built_in();
@@ -119,6 +120,7 @@ fn the_plans_of_the_last_instant_count() {
     check("2015-03", Some("free"));
 }
 
+/// Fault 1: a misspelt unit or a missing figure is an error, never a limit that is no number.
 #[test]
 fn every_problem_of_a_catalogue_is_named() {
     let check = |from: &str, to: &str, expected: &[&str]| {

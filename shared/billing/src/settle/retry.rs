@@ -44,6 +44,7 @@ mod tests {
         check("2015-01-07T07:00:00Z", None);
     }
 
+    /// Fault 18: late logs have their time to arrive.
     #[test]
     fn a_month_closes_some_time_after_its_end() {
         let month = "2015-02".parse().unwrap();

@@ -269,6 +269,7 @@ fn bill(
     bill_of_month(&facts)
 }
 
+/// Faults 5 and 6: days are counted in integers, and who came after the month has no bill of it.
 #[test]
 fn the_first_month_is_billed_by_its_days() {
     let check = |broadcast: &[&str], peer: &[&str], month, created, amount| {

@@ -114,6 +114,7 @@ fn every_case_is_decided_as_it_says() {
     }
 }
 
+/// Fault 1: every plan that is shipped has the figures it is sold with.
 #[test]
 fn the_shipped_catalogue_is_the_table_of_the_cases() {
     #[derive(Deserialize)]
@@ -177,13 +178,24 @@ const GIB: u64 = 1 << 30;
 fn decide(
     broadcast: &[&str],
     peer: &[&str],
+    used: (u64, u64, u64),
+    change: impl FnOnce(&mut LimitFacts<'_>),
+) -> LimitDecision {
+    decide_at("cine.io", broadcast, peer, used, change)
+}
+
+/// The same of an account that another provider may bill.
+fn decide_at(
+    provider: &str,
+    broadcast: &[&str],
+    peer: &[&str],
     (sent, stored, minutes): (u64, u64, u64),
     change: impl FnOnce(&mut LimitFacts<'_>),
 ) -> LimitDecision {
     let catalogue = Catalogue::built_in();
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let plans = AccountPlans { broadcast: names(broadcast), peer: names(peer) };
-    let holding = catalogue.hold("cine.io", &plans, "2015-02".parse().unwrap()).unwrap();
+    let holding = catalogue.hold(provider, &plans, "2015-02".parse().unwrap()).unwrap();
     let mut facts = LimitFacts {
         holding: &holding,
         currency: Currency::USD,
@@ -211,6 +223,24 @@ fn to(decision: &LimitDecision) -> Vec<(Product, &str)> {
     }
 }
 
+/// Fault 1: the largest plan of a marketplace has a limit, and so has one that stores nothing.
+#[test]
+fn a_marketplace_stops_whoever_used_more_than_any_of_its_plans() {
+    for provider in ["heroku", "engineyard", "appdirect"] {
+        let used = |bytes| {
+            let of = |facts: &mut LimitFacts<'_>| facts.usage.bandwidth_bytes = bytes;
+            decide_at(provider, &["pro"], &[], (0, 75, 0), of).action
+        };
+        assert_eq!(used(750 * GIB), Action::Nothing, "{provider}");
+        assert_eq!(used(750 * GIB + 1), Action::Throttle, "{provider}");
+        let stored = decide_at(provider, &["pro"], &[], (750, 76, 0), |_| ());
+        assert_eq!(stored.over, [Metric::Storage], "{provider}");
+    }
+    let stored = decide_at("appdirect", &["sample-addon"], &[], (0, 2, 0), |_| ());
+    assert_eq!((stored.action, stored.over), (Action::Throttle, vec![Metric::Storage]));
+}
+
+/// Fault 11: an account whose throttle is to come is still checked.
 #[test]
 fn deleted_exempt_and_throttled_accounts_are_left_alone_but_not_those_in_grace() {
     let over = (30, 1, 0);
@@ -224,6 +254,7 @@ fn deleted_exempt_and_throttled_accounts_are_left_alone_but_not_those_in_grace()
     check(&|facts| facts.throttled_at = Some(grace), LimitReason::OverLimit);
 }
 
+/// Fault 3: a warning names each product that is near its limit, with the plan that follows.
 #[test]
 fn a_customer_is_warned_once_and_of_the_right_products() {
     let near = (19, 1, 1_900);
@@ -233,6 +264,7 @@ fn a_customer_is_warned_once_and_of_the_right_products() {
     assert_eq!((second.action.as_str(), second.reason), ("none", LimitReason::AlreadyWarned));
 }
 
+/// Fault 2: the free plan of a product that needs no other stays free.
 #[test]
 fn an_upgrade_holds_the_usage_and_leaves_the_other_product_alone() {
     let both = decide(&["solo"], &["basic"], (250, 1_000, 13_000), |_| ());
@@ -244,6 +276,7 @@ fn an_upgrade_holds_the_usage_and_leaves_the_other_product_alone() {
     assert_eq!(plans.peer, ["free"]);
 }
 
+/// Fault 3: an upgrade is compared with all that it replaces.
 #[test]
 fn an_upgrade_is_dearer_than_the_sum_of_what_it_replaces() {
     // Four at 300 are dearer than the cheapest plan that holds their usage: a person has to look.
@@ -264,6 +297,7 @@ fn a_product_without_plan_has_the_free_allowance_and_nothing_more() {
     assert_eq!(within.reason, LimitReason::WithinLimits);
 }
 
+/// Fault 3: above the largest plan a person is told.
 #[test]
 fn what_cannot_be_upgraded_is_told_even_if_the_rest_is() {
     let mixed = decide(&["enterprise"], &["solo"], (16_000, 1, 3_000), |_| ());

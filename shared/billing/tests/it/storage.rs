@@ -90,6 +90,7 @@ fn every_case_counts_the_bytes_it_says() {
     }
 }
 
+/// Fault 18: a deletion takes effect in its own month.
 #[test]
 fn a_project_deleted_later_keeps_its_past_months() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();

@@ -7,7 +7,7 @@ use database::{DbError, EngineKind, Query};
 use testkit::{PostgresServer, Profile, TestDb};
 use tokio::time::timeout;
 
-use crate::support::{SCHEMA, WITHIN, insert, open};
+use crate::support::{A_MOMENT, SCHEMA, WITHIN, count, insert, open};
 
 async fn database() -> TestDb {
     TestDb::new(EngineKind::Postgres, "sample", &[SCHEMA]).await
@@ -65,6 +65,55 @@ async fn a_wrong_statement_is_for_a_person() {
     let database = database().await;
     let error = database.db.all(Query::new("SELECT nothing FROM nowhere")).await.unwrap_err();
     assert!(matches!(error, DbError::Other(_)) && !error.is_transient(), "{error:?}");
+    let told = "the database refused a statement: relation \"nowhere\" does not exist";
+    assert_eq!(error.to_string(), told);
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_and_a_server_that_takes_no_writes_are_told_apart() {
+    let database = database().await;
+    let mut guest = database.db.begin().await.unwrap();
+    guest.tx().execute(Query::new("SET LOCAL ROLE pg_monitor")).await.unwrap();
+    let error = guest.tx().execute(insert(1)).await.unwrap_err();
+    assert!(matches!(error, DbError::Forbidden { .. }) && !error.is_transient(), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("permission denied for") && told.contains("grant it"), "{told}");
+
+    let read_only = "?options=-c%20default_transaction_read_only%3Don";
+    let db = open(&format!("{}{read_only}", database.url().unwrap())).await.unwrap();
+    assert_eq!(count(&db).await, 0);
+    let error = db.execute(insert(1)).await.unwrap_err();
+    assert!(matches!(error, DbError::Standby) && error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn encryption_that_the_server_does_not_offer_is_for_a_person() {
+    let database = database().await;
+    for mode in ["require", "verify-full"] {
+        let url = format!("{}?sslmode={mode}", database.url().unwrap());
+        let error = open(&url).await.unwrap_err();
+        assert!(matches!(error, DbError::Tls(_)) && !error.is_transient(), "{error:?}");
+        assert!(error.to_string().contains("sslmode"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn limits_that_were_set_for_people_end_nothing() {
+    let database = database().await;
+    let limits = "?options=-c%20statement_timeout%3D100%20-c%20idle_session_timeout%3D100\
+                  %20-c%20idle_in_transaction_session_timeout%3D100";
+    let db = open(&format!("{}{limits}", database.url().unwrap())).await.unwrap();
+    let slowly = || Query::new("SELECT pg_sleep(0.3)");
+    db.all(slowly()).await.unwrap();
+    let mut listener = db.listen("told").await.unwrap().unwrap();
+    let mut transaction = db.begin().await.unwrap();
+    transaction.tx().all(slowly()).await.unwrap();
+    tokio::time::sleep(A_MOMENT).await;
+    transaction.tx().execute(insert(1)).await.unwrap();
+    transaction.commit().await.unwrap();
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!listener.wait(A_MOMENT).await.unwrap(), "it still hears");
+    assert_eq!(count(&db).await, 1);
 }
 
 #[tokio::test]
@@ -91,7 +140,7 @@ async fn a_wrong_url_password_or_database_is_told_without_the_password() {
     }
     for url in ["mysql://a:canary@b/c", "postgres://a:canary@b:port/c", "canary"] {
         let error = open(url).await.unwrap_err();
-        assert!(matches!(error, DbError::Url), "{error:?}");
+        assert!(matches!(error, DbError::Url(_)), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     }
 }

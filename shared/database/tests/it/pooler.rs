@@ -1,6 +1,6 @@
 //! Through PgBouncer.
 
-use database::{Db, EngineKind, PostgresSettings, Query};
+use database::{Db, DbError, EngineKind, PostgresSettings, Query};
 use testkit::{PgBouncer, PoolMode, TestDb};
 use values::{Secret, Timestamp};
 
@@ -16,6 +16,9 @@ async fn sessions_that_are_shared_are_noticed_and_nothing_is_left_in_them() {
     let db = open(&pool.url(name)).await.unwrap();
     assert!(db.is_pooled() && !db.can_listen());
     assert!(db.listen("told").await.unwrap().is_none());
+    let read = Query::new("SELECT current_setting('synchronous_commit')");
+    let read: String = db.first(read).await.unwrap().unwrap().get(0).unwrap();
+    assert_eq!(read, "on", "what is read of the settings is the server's");
 
     SCHEMA.migrate(&db, Timestamp::EPOCH).await.unwrap();
     // The same texts over sessions that change hands: nothing prepared may be looked for.
@@ -37,6 +40,11 @@ async fn sessions_that_are_shared_are_noticed_and_nothing_is_left_in_them() {
     let mut listener = both.listen("told").await.unwrap().unwrap();
     other.notify("told").await.unwrap();
     assert!(listener.wait(WITHIN).await.unwrap());
+
+    let listen_url = Some(Secret::new(pool.url(name)));
+    let deaf = PostgresSettings { listen_url, ..settings(&pool.url(name)) };
+    let error = Db::open_postgres(&deaf).await.unwrap().listen("told").await.unwrap_err();
+    assert!(matches!(error, DbError::Pooled) && !error.is_transient(), "{error:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use values::{MICROS_PER_SECOND, Timestamp};
 
 use super::random::Random;
-use super::{ACCOUNT_CODE, FileKind, SampleStream};
+use super::{ACCOUNT_CODE, FileKind, SampleStream, SampleView};
 use crate::UsageKind;
 
 const CLOUDFRONT_HEADER: &str = "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip \
@@ -66,9 +66,7 @@ impl Sample<'_> {
         match kind {
             FileKind::CloudFrontHls => {
                 let bytes = 400_000 + random.below(300_000);
-                let millis = self.at.as_micros() / 1_000;
-                let path = format_args!("/hls/{}-{millis:013}.ts", self.stream.name);
-                cloudfront(self.at, bytes, path, "d0example1.cloudfront.net", random, out)?;
+                segment(&SampleView { stream: *self.stream, at: self.at, bytes }, random, out)?;
                 Ok(Some(Line { kind: UsageKind::Hls, bytes, seconds: 0 }))
             }
             FileKind::CloudFrontVod => {
@@ -130,6 +128,17 @@ impl Sample<'_> {
         let kind = if is_recording { UsageKind::Vod } else { UsageKind::Hls };
         Ok((!is_noise).then_some(Line { kind, bytes, seconds: 0 }))
     }
+}
+
+/// A line about a live segment.
+pub(super) fn segment(
+    view: &SampleView<'_>,
+    random: &mut Random,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let millis = view.at.as_micros() / 1_000;
+    let path = format_args!("/hls/{}-{millis:013}.ts", view.stream.name);
+    cloudfront(view.at, view.bytes, path, "d0example1.cloudfront.net", random, out)
 }
 
 fn cloudfront(

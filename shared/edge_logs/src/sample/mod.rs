@@ -43,6 +43,27 @@ pub struct SampleStream<'a> {
     pub public_key: &'a str,
 }
 
+/// A download of one live segment, whose bytes the caller chooses.
+#[derive(Debug, Clone, Copy)]
+pub struct SampleView<'a> {
+    /// What is watched.
+    pub stream: SampleStream<'a>,
+    /// When.
+    pub at: Timestamp,
+    /// How much was sent.
+    pub bytes: u64,
+}
+
+/// Writes a file of [`FileKind::CloudFrontHls`] that holds these downloads in their order.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_views(views: &[SampleView<'_>], seed: u64, out: &mut impl Write) -> io::Result<()> {
+    let mut random = Random::new(seed);
+    out.write_all(lines::header(FileKind::CloudFrontHls).as_bytes())?;
+    views.iter().try_for_each(|view| lines::segment(view, &mut random, out))
+}
+
 /// What to write.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleLog<'a> {

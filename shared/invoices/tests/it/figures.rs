@@ -6,6 +6,7 @@ use values::Currency;
 
 use crate::reader::Reader;
 
+/// Fault 6: what is printed is what is charged.
 #[test]
 fn a_bill_with_everything_is_printed_to_the_cent() {
     let catalogue = Catalogue::built_in();

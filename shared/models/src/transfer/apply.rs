@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use billing::{AccountPlans, PlanChange};
 use database::{DbError, Tx};
 use values::{AccountId, ProjectId, StreamId, Timestamp};
 
-use super::line::{AccountLine, Fault, ProjectLine, Record, StreamLine};
+use super::line::{AccountLine, Fault, PlansLine, ProjectLine, Record, StreamLine};
 use super::merge::Rows;
 use super::{Counts, LineProblem};
-use crate::{accounts, projects, streams};
+use crate::{accounts, plans, projects, publishing, streams};
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -67,11 +68,25 @@ async fn apply_accounts(
 ) -> Result<(), DbError> {
     let ids: Vec<AccountId> = run.iter().map(|(_, line)| line.id).collect();
     let mut rows = Rows::new(accounts::find(&mut *tx, &ids).await?, |row| row.id);
+    let held = plans::histories(&mut *tx, &ids).await?.into_iter();
+    let held = held.flat_map(|(id, changes)| changes.into_iter().map(move |held| (id, held)));
+    let mut held = Rows::new(held.collect(), |(id, held): &(AccountId, PlanChange)| (*id, held.at));
     for (_, line) in run {
         let row = line.merge(rows.get(line.id), now);
-        applied.count(rows.put(line.id, row)).accounts += 1;
+        let created_at = row.created_at;
+        let mut changes = rows.put(line.id, row);
+        for PlansLine { from, broadcast, peer } in line.plans.iter().flatten() {
+            let at = from.unwrap_or(created_at);
+            let plans = AccountPlans { broadcast: broadcast.clone(), peer: peer.clone() };
+            changes |= held.put((line.id, at), (line.id, PlanChange { at, plans }));
+        }
+        applied.count(changes).accounts += 1;
     }
-    accounts::upsert_many(tx, &rows.into_changed()).await
+    accounts::upsert_many(tx, &rows.into_changed()).await?;
+    for (id, PlanChange { at, plans }) in held.into_changed() {
+        plans::change(tx, id, at, &plans, "import").await?;
+    }
+    Ok(())
 }
 
 async fn apply_projects(
@@ -126,6 +141,7 @@ async fn apply_streams(
     let taken = streams::find_by_names(&mut *tx, &names).await?;
     let mut taken: HashMap<String, StreamId> =
         taken.into_iter().map(|(name, stream)| (name, stream.id)).collect();
+    let mut keys = Rows::new(publishing::keys(&mut *tx, &ids).await?, |(id, _)| *id);
     for (number, line) in run {
         if let Some(project) = line.project_id.filter(|project| !owners.contains(project)) {
             let message = format!("there is no project {project}; import it before");
@@ -140,10 +156,18 @@ async fn apply_streams(
         match line.merge(rows.get(line.id), now) {
             Ok(row) => {
                 taken.insert(line.name.clone(), line.id);
-                applied.count(rows.put(line.id, row)).streams += 1;
+                let mut changes = rows.put(line.id, row);
+                if let Some(key) = line.stream_key_sha256 {
+                    changes |= keys.put(line.id, (line.id, key.0));
+                }
+                applied.count(changes).streams += 1;
             }
             Err(fault) => applied.refuse(*number, fault),
         }
     }
-    streams::upsert_many(tx, &rows.into_changed()).await
+    streams::upsert_many(tx, &rows.into_changed()).await?;
+    for (id, key) in keys.into_changed() {
+        publishing::set_key(tx, id, key, now).await?;
+    }
+    Ok(())
 }

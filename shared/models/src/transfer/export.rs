@@ -1,15 +1,17 @@
 //! Rows out, one line each, in the order of their ids.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
+use billing::PlanChange;
 use database::{Db, DbError};
 use serde::Serialize;
 use values::{AccountId, Month, ProjectId, StreamId};
 
-use super::line::{AccountLine, ProjectLine, StreamLine, UsageLine};
+use super::line::{AccountLine, KeyDigest, PlansLine, ProjectLine, StreamLine, UsageLine};
 use super::{Kind, TransferError};
 use crate::usage::AccountMonth;
-use crate::{Account, Project, Stream, accounts, projects, streams, usage};
+use crate::{Account, Project, Stream, accounts, plans, projects, publishing, streams, usage};
 
 /// Rows read at a time, and so what is held in memory.
 const PAGE_ROWS: u32 = 1_000;
@@ -27,9 +29,9 @@ pub async fn export(
     target: &mut (dyn Write + Send),
 ) -> Result<u64, TransferError> {
     let count = match kind {
-        Kind::Account => all::<Account>(db, target).await?,
+        Kind::Account => all::<(Account, Vec<PlanChange>)>(db, target).await?,
         Kind::Project => all::<Project>(db, target).await?,
-        Kind::Stream => all::<Stream>(db, target).await?,
+        Kind::Stream => all::<(Stream, Option<KeyDigest>)>(db, target).await?,
         Kind::Usage => all::<AccountMonth>(db, target).await?,
     };
     target.flush().map_err(TransferError::Write)?;
@@ -68,30 +70,45 @@ trait Exported: Sized + Send {
     fn line(self) -> impl Serialize;
 }
 
-impl Exported for Account {
+impl Exported for (Account, Vec<PlanChange>) {
     type Key = AccountId;
 
     async fn page(db: &Db, after: Option<AccountId>) -> Result<Vec<Self>, DbError> {
-        accounts::page(db, after, PAGE_ROWS).await
+        let rows = accounts::page(db, after, PAGE_ROWS).await?;
+        let ids: Vec<AccountId> = rows.iter().map(|row| row.id).collect();
+        let mut held = plans::histories(db, &ids).await?;
+        let with_plans = |row: Account| {
+            let held = held.remove(&row.id).unwrap_or_default();
+            (row, held)
+        };
+        Ok(rows.into_iter().map(with_plans).collect())
     }
 
     fn key(&self) -> AccountId {
-        self.id
+        self.0.id
     }
 
     fn line(self) -> impl Serialize {
+        let (row, held) = self;
+        let plans = held.into_iter().map(|PlanChange { at, plans }| PlansLine {
+            from: Some(at),
+            broadcast: plans.broadcast,
+            peer: plans.peer,
+        });
+        let plans: Vec<PlansLine> = plans.collect();
         AccountLine {
             kind: Kind::Account,
-            id: self.id,
-            name: self.name,
-            billing_email: self.billing_email,
-            billing_provider: self.billing_provider,
-            unthrottleable: self.unthrottleable,
-            throttled_at: self.throttled_at,
-            throttled_reason: self.throttled_reason,
-            created_at: Some(self.created_at),
-            updated_at: Some(self.updated_at),
-            deleted_at: self.deleted_at,
+            id: row.id,
+            name: row.name,
+            billing_email: row.billing_email,
+            billing_provider: row.billing_provider,
+            unthrottleable: row.unthrottleable,
+            throttled_at: row.throttled_at,
+            throttled_reason: row.throttled_reason,
+            plans: (!plans.is_empty()).then_some(plans),
+            created_at: Some(row.created_at),
+            updated_at: Some(row.updated_at),
+            deleted_at: row.deleted_at,
         }
     }
 }
@@ -121,29 +138,39 @@ impl Exported for Project {
     }
 }
 
-impl Exported for Stream {
+impl Exported for (Stream, Option<KeyDigest>) {
     type Key = StreamId;
 
     async fn page(db: &Db, after: Option<StreamId>) -> Result<Vec<Self>, DbError> {
-        streams::page(db, after, PAGE_ROWS).await
+        let rows = streams::page(db, after, PAGE_ROWS).await?;
+        let ids: Vec<StreamId> = rows.iter().map(|row| row.id).collect();
+        let keys: BTreeMap<StreamId, [u8; 32]> =
+            publishing::keys(db, &ids).await?.into_iter().collect();
+        let with_key = |row: Stream| {
+            let key = keys.get(&row.id).copied().map(KeyDigest);
+            (row, key)
+        };
+        Ok(rows.into_iter().map(with_key).collect())
     }
 
     fn key(&self) -> StreamId {
-        self.id
+        self.0.id
     }
 
     fn line(self) -> impl Serialize {
+        let (row, key) = self;
         StreamLine {
             kind: Kind::Stream,
-            id: self.id,
-            project_id: self.project_id,
-            name: self.name,
-            instance_name: self.instance_name,
-            record: self.record,
-            assigned_at: self.assigned_at,
-            created_at: Some(self.created_at),
-            updated_at: Some(self.updated_at),
-            deleted_at: self.deleted_at,
+            id: row.id,
+            project_id: row.project_id,
+            name: row.name,
+            instance_name: row.instance_name,
+            record: row.record,
+            stream_key_sha256: key,
+            assigned_at: row.assigned_at,
+            created_at: Some(row.created_at),
+            updated_at: Some(row.updated_at),
+            deleted_at: row.deleted_at,
         }
     }
 }
@@ -169,6 +196,8 @@ impl Exported for AccountMonth {
             hls_bytes: self.bandwidth.hls_bytes,
             vod_bytes: self.bandwidth.vod_bytes,
             lines: self.bandwidth.lines,
+            storage_bytes: self.storage_bytes,
+            peer_milliseconds: self.peer_milliseconds,
             updated_at: self.updated_at,
         }
     }

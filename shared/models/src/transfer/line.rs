@@ -12,6 +12,9 @@ pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 const MAX_TEXT_CHARS: usize = 200;
 const MAX_EMAIL_CHARS: usize = 254;
 const MAX_WORD_CHARS: usize = 100;
+/// Changes of plans on one line, and plans of a product in one of them.
+const MAX_PLAN_CHANGES: usize = 1_000;
+const MAX_PLANS: usize = 200;
 /// Characters of a message, which may quote the line.
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -48,10 +51,23 @@ pub(super) struct AccountLine {
     pub(super) throttled_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) throttled_reason: Option<ThrottledReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plans: Option<Vec<PlansLine>>,
     pub(super) created_at: Option<Timestamp>,
     pub(super) updated_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deleted_at: Option<Timestamp>,
+}
+
+/// What an account holds from an instant on, its making when none is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PlansLine {
+    pub(super) from: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) broadcast: Vec<String>,
+    #[serde(default)]
+    pub(super) peer: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,11 +97,41 @@ pub(super) struct StreamLine {
     #[serde(default)]
     pub(super) record: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_key_sha256: Option<KeyDigest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) assigned_at: Option<Timestamp>,
     pub(super) created_at: Option<Timestamp>,
     pub(super) updated_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deleted_at: Option<Timestamp>,
+}
+
+/// SHA-256 of a stream's key, 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct KeyDigest(pub(super) [u8; 32]);
+
+impl TryFrom<String> for KeyDigest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        if digits.len() != 2 * bytes.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err("expected a SHA-256 of 64 hexadecimal digits");
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |place: usize| char::from(pair[place]).to_digit(16).unwrap_or(0);
+            *byte = u8::try_from(digit(0) * 16 + digit(1)).expect("two digits are a byte");
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<KeyDigest> for String {
+    fn from(digest: KeyDigest) -> Self {
+        values::hex(&digest.0)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +145,8 @@ pub(super) struct UsageLine {
     pub(super) hls_bytes: u64,
     pub(super) vod_bytes: u64,
     pub(super) lines: u64,
+    pub(super) storage_bytes: u64,
+    pub(super) peer_milliseconds: u64,
     pub(super) updated_at: Timestamp,
 }
 
@@ -196,6 +244,7 @@ fn check(record: &Record) -> Result<(), (&'static str, String)> {
             if account.throttled_reason.is_some() && account.throttled_at.is_none() {
                 return Err(("throttledReason", "needs `throttledAt` beside it".to_owned()));
             }
+            check_plans(account.plans.as_deref().unwrap_or_default())?;
         }
         Record::Project(project) => {
             check_text("name", &project.name)?;
@@ -207,6 +256,21 @@ fn check(record: &Record) -> Result<(), (&'static str, String)> {
             if stream.assigned_at.is_some() && stream.project_id.is_none() {
                 return Err(("assignedAt", "needs `projectId` beside it".to_owned()));
             }
+        }
+    }
+    Ok(())
+}
+
+fn check_plans(changes: &[PlansLine]) -> Result<(), (&'static str, String)> {
+    if changes.len() > MAX_PLAN_CHANGES {
+        return Err(("plans", format!("more than {MAX_PLAN_CHANGES} changes")));
+    }
+    for PlansLine { from: _, broadcast, peer } in changes {
+        if broadcast.len().max(peer.len()) > MAX_PLANS {
+            return Err(("plans", format!("more than {MAX_PLANS} plans of a product")));
+        }
+        for name in broadcast.iter().chain(peer) {
+            check_word("plans", name)?;
         }
     }
     Ok(())

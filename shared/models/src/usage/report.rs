@@ -42,7 +42,7 @@ pub async fn account_month(
 ) -> Result<Option<AccountMonth>, DbError> {
     let query = Query::new(
         "SELECT account_id, month, bandwidth_bytes, fms_bytes, hls_bytes, vod_bytes, lines,
-           updated_at FROM usage_account_month WHERE account_id = $1 AND month = $2",
+           updated_at, storage_bytes, peer_milliseconds FROM usage_account_month WHERE account_id = $1 AND month = $2",
     );
     let row = reader.first(query.bind(account_id).bind(month)).await?;
     row.as_ref().map(|row| read_month(row, 0)).transpose()
@@ -56,7 +56,7 @@ pub async fn account_months(
 ) -> Result<Vec<AccountMonth>, DbError> {
     let query = Query::new(
         "SELECT account_id, month, bandwidth_bytes, fms_bytes, hls_bytes, vod_bytes, lines,
-           updated_at FROM usage_account_month
+           updated_at, storage_bytes, peer_milliseconds FROM usage_account_month
            WHERE (account_id, month) > ($1, $2) ORDER BY account_id, month LIMIT $3",
     );
     let account = after.map_or_else(Vec::new, |(account, _)| account.as_bytes().to_vec());
@@ -73,7 +73,7 @@ pub async fn accounts_of_month(
 ) -> Result<Vec<AccountUsage>, DbError> {
     let query = Query::new(
         "SELECT a.name, u.account_id, u.month, u.bandwidth_bytes, u.fms_bytes, u.hls_bytes,
-           u.vod_bytes, u.lines, u.updated_at
+           u.vod_bytes, u.lines, u.updated_at, u.storage_bytes, u.peer_milliseconds
            FROM usage_account_month u JOIN account a ON a.id = u.account_id
            WHERE u.month = $1 ORDER BY u.bandwidth_bytes DESC, u.account_id LIMIT $2",
     );
@@ -135,6 +135,8 @@ fn read_month(row: &Row, first: usize) -> Result<AccountMonth, DbError> {
         month: row.get(first + 1)?,
         bandwidth: read_bandwidth(row, first + 2)?,
         updated_at: row.get(first + 7)?,
+        storage_bytes: amount(row, first + 8)?,
+        peer_milliseconds: amount(row, first + 9)?,
     })
 }
 

@@ -63,6 +63,7 @@ async fn billed(store: &Store) -> u64 {
     sum.map_or(0, |sum| sum.bandwidth.total_bytes)
 }
 
+/// Fault 13: what is written at the same time is neither lost nor counted twice.
 async fn files_and_roll_ups_at_once_lose_and_double_nothing(engine: EngineKind) {
     let store = Store::new(engine).await;
     store.customer(1, 1..7).await;

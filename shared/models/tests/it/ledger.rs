@@ -18,6 +18,7 @@ async fn bytes(store: &Store, stream: u128, of: &str) -> u64 {
     found.unwrap().total_bytes
 }
 
+/// Fault 12: a row in the ledger is no reason to leave a file unread, unless it is complete.
 async fn only_complete_files_need_no_work(engine: EngineKind) {
     let store = Store::new(engine).await;
     let keys: Vec<String> = (1..=300).map(|n| format!("file-{n}")).collect();

@@ -7,6 +7,8 @@ mod laws;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod recordings;
+#[cfg(test)]
 mod roll_up;
 #[cfg(test)]
 mod support;

@@ -75,6 +75,7 @@ async fn adds_up_streams_projects_and_accounts(engine: EngineKind) {
     assert_eq!(most[0].usage.updated_at, now());
 }
 
+/// Fault 18: what a deleted project used is still used.
 async fn what_is_deleted_still_counts(engine: EngineKind) {
     let store = Store::new(engine).await;
     store.customer(1, 1..3).await;

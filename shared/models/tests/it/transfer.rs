@@ -1,10 +1,11 @@
 //! Import and export.
 
+use billing::AccountPlans;
 use database::{EngineKind, Query};
 use models::transfer::{
     Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
 };
-use models::{ThrottledReason, accounts, projects, streams};
+use models::{ThrottledReason, accounts, plans, projects, publishing, streams};
 use values::UsageKind;
 
 use crate::support::{Store, account, account_id, at, now, project, stream, stream_id, usage};
@@ -107,6 +108,11 @@ async fn what_was_exported_comes_back_as_it_was(engine: EngineKind) {
     pooled.instance_name = "elsewhere".to_owned();
     pooled.updated_at = at("2026-10-21T00:00:00Z");
     streams::upsert_many(&mut tx, &[stream(1, Some(1)), pooled]).await.unwrap();
+    publishing::set_key(&mut tx, stream_id(1), [0xa7; 32], now()).await.unwrap();
+    for (from, name) in [("2026-01-01T00:00:00Z", "free"), ("2026-03-05T00:00:00Z", "solo")] {
+        let held = AccountPlans { broadcast: vec![name.to_owned()], peer: Vec::new() };
+        plans::change(&mut tx, account_id(7), at(from), &held, "customer").await.unwrap();
+    }
     work.commit().await.unwrap();
 
     let before = everything(&store).await;
@@ -180,7 +186,7 @@ async fn a_database_that_fails_tells_what_is_stored(engine: EngineKind) {
     for number in 1..=4 {
         importer.push_line(number, account_line(number.into()).as_bytes()).await.unwrap();
     }
-    store.db.execute(Query::new("DROP TABLE stream")).await.unwrap();
+    store.db.execute(Query::new("ALTER TABLE stream RENAME TO moved")).await.unwrap();
     importer.push_line(5, b"nonsense").await.unwrap();
     let line = line("stream", 1, "\"name\":\"one\"");
     let error = importer.push_line(6, line.as_bytes()).await.unwrap_err();
@@ -241,7 +247,8 @@ async fn exports_usage_that_no_import_takes(engine: EngineKind) {
     let expected = format!(
         concat!(
             r#"{{"kind":"usage","accountId":"{}","month":"2026-10","bandwidthBytes":5,"#,
-            r#""fmsBytes":0,"hlsBytes":5,"vodBytes":0,"lines":1,"#,
+            r#""fmsBytes":0,"hlsBytes":5,"vodBytes":0,"lines":1,"storageBytes":0,"#,
+            r#""peerMilliseconds":0,"#,
             r#""updatedAt":"2026-10-20T12:00:00Z"}}"#,
             "\n"
         ),
@@ -250,6 +257,34 @@ async fn exports_usage_that_no_import_takes(engine: EngineKind) {
     assert_eq!(text, expected);
     let error = import(&store, ALL_OR_NOTHING, &text).await.unwrap_err().to_string();
     assert!(error.contains("usage is exported only"), "{error}");
+}
+
+async fn plans_and_stream_keys_left_out_stay_as_they_are(engine: EngineKind) {
+    let store = Store::new(engine).await;
+    let plans_of = r#","plans":[{"broadcast":["solo"]},{"from":"2026-11-01T00:00:00Z","peer":["free","free"]}]}"#;
+    let key = "0F".repeat(32);
+    let with_plans = account_line(1).replace('}', plans_of);
+    let with_key = stream_line(1, "one").replace('}', &format!(r#","streamKeySha256":"{key}"}}"#));
+    let text = [with_plans.clone(), project_line(1, 1), with_key.clone()].join("\n");
+    for accepted in [3, 0] {
+        let report = import(&store, ALL_OR_NOTHING, &text).await.unwrap();
+        assert_eq!(report.accepted.total(), accepted);
+        import(&store, ALL_OR_NOTHING, &small_company()).await.unwrap();
+    }
+    let history = plans::history(&store.db, account_id(1)).await.unwrap();
+    let from: Vec<_> = history.iter().map(|change| change.at).collect();
+    assert_eq!(from, [now(), at("2026-11-01T00:00:00Z")], "the first counts from the making on");
+    assert_eq!(history[1].plans.peer, ["free", "free"]);
+    let keys = publishing::keys(&store.db, &[stream_id(1), stream_id(2)]).await.unwrap();
+    assert_eq!(keys, [(stream_id(1), [15; 32])]);
+    let changed = with_plans.replace("solo", "basic") + "\n" + &with_key.replace("0F", "0e");
+    let report = import(&store, ALL_OR_NOTHING, &changed).await.unwrap();
+    assert_eq!(report.accepted, Counts { accounts: 1, projects: 0, streams: 1 });
+    let history = plans::history(&store.db, account_id(1)).await.unwrap();
+    assert_eq!(
+        (history.len(), history[0].plans.broadcast.as_slice()),
+        (2, &["basic".to_owned()][..])
+    );
 }
 
 async fn a_target_that_fails_ends_the_export(engine: EngineKind) {
@@ -279,5 +314,6 @@ testkit::on_each_engine!(
     what_a_row_is_bound_to_stays,
     a_change_moves_the_time_of_the_change_only,
     exports_usage_that_no_import_takes,
+    plans_and_stream_keys_left_out_stay_as_they_are,
     a_target_that_fails_ends_the_export,
 );

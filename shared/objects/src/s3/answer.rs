@@ -9,6 +9,16 @@ use crate::ObjectError;
 
 const REASON_CHARS_MAX: usize = 300;
 
+/// Codes of an upload that is worth another attempt.
+const SENT_ANEW: [&str; 6] = [
+    "BadDigest",
+    "ChecksumMismatch",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "InvalidPart",
+    "XAmzContentChecksumMismatch",
+];
+
 /// What a request was about.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked<'a> {
@@ -59,6 +69,24 @@ impl S3 {
         }
     }
 
+    /// What went wrong with a part or the end of an upload.
+    ///
+    /// A damaged part and an upload that somebody dropped go well when all is sent anew.
+    pub(super) fn upload_error<E>(&self, error: &SdkError<E>) -> ObjectError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match self.error(Asked::Place, error) {
+            ObjectError::Refused { place, reason } if SENT_ANEW.contains(&reason.as_str()) => {
+                ObjectError::Unreachable { place, reason }
+            }
+            ObjectError::NoPlace { place } if code_of(error) == Some("NoSuchUpload") => {
+                ObjectError::Unreachable { place, reason: "NoSuchUpload".to_owned() }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn refused(&self, reason: String) -> ObjectError {
         ObjectError::Refused { place: self.place.clone(), reason }
     }
@@ -72,6 +100,13 @@ impl S3 {
         } else {
             ObjectError::Unreachable { place, reason }
         }
+    }
+}
+
+fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
+    match error {
+        SdkError::ServiceError(answer) => answer.err().code(),
+        _ => None,
     }
 }
 

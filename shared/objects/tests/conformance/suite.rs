@@ -1,9 +1,11 @@
 //! What every store does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use objects::{ObjectError, ObjectInfo, ObjectStore, PAGE};
+use objects::{ObjectError, ObjectInfo, ObjectStore, PAGE, PART_BYTES, Stored};
 use tokio::task::JoinSet;
 
 const ANY_SIZE: u64 = u64::MAX;
@@ -17,6 +19,7 @@ where
 {
     keeps_what_was_put(&fresh("round-trip").await).await;
     streams_large_objects(&fresh("large").await).await;
+    stores_files_once(&fresh("files").await).await;
     holds_to_the_limit(&fresh("limit").await).await;
     keeps_unusual_keys(&fresh("keys").await).await;
     refuses_bad_keys(&fresh("bad-keys").await).await;
@@ -68,6 +71,36 @@ async fn streams_large_objects(store: &ObjectStore) {
     assert!(pieces > 1);
     assert!(whole == body);
     assert!(reader.next_chunk().await.unwrap().is_none());
+}
+
+async fn stores_files_once(store: &ObjectStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    for (number, len) in [0, 1, PART_BYTES, PART_BYTES * 2 + 77].into_iter().enumerate() {
+        std::fs::write(&file, noise(len)).unwrap();
+        let key = format!("a/{number}.bin");
+        let (told, sent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (times, bytes) = (Arc::clone(&told), Arc::clone(&sent));
+        let tell = move |through| {
+            times.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_max(through, Ordering::Relaxed);
+        };
+        assert_eq!(store.put_file(&key, &file, tell).await.unwrap(), Stored::New);
+        assert!(store.is_same_as_file(&key, &file).await.unwrap());
+        assert!(len <= PART_BYTES || told.load(Ordering::Relaxed) > 0);
+        assert!([0, len].contains(&sent.load(Ordering::Relaxed)));
+    }
+    // What is there stays as it is, whatever comes.
+    for len in [3, PART_BYTES + 3] {
+        std::fs::write(&file, noise(len)).unwrap();
+        assert_eq!(store.put_file("a/1.bin", &file, |_| ()).await.unwrap(), Stored::Exists);
+        assert!(!store.is_same_as_file("a/1.bin", &file).await.unwrap());
+        assert_eq!(store.head("a/1.bin").await.unwrap().size_bytes, 1);
+    }
+    assert_eq!(keys(store).await.len(), 4);
+    let error = store.put_file("b", &folder.path().join("absent"), |_| ()).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Io { .. } | ObjectError::NoPlace { .. }), "{error:?}");
+    assert!(matches!(store.put_file("../b", &file, |_| ()).await, Err(ObjectError::BadKey { .. })));
 }
 
 async fn holds_to_the_limit(store: &ObjectStore) {
@@ -232,4 +265,9 @@ pub(crate) async fn read(store: &ObjectStore, key: &str) -> String {
 /// S3's header tells whole seconds, its listing more.
 fn to_seconds(objects: &[ObjectInfo]) -> Vec<(&str, u64, i64)> {
     objects.iter().map(|o| (o.key.as_str(), o.size_bytes, o.modified_at.as_seconds())).collect()
+}
+
+/// Bytes that no part of them repeats soon.
+pub(crate) fn noise(len: u64) -> Vec<u8> {
+    (0..len).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }

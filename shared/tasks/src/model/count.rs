@@ -96,12 +96,22 @@ pub struct Conservation {
     pub lost: Vec<LostTask>,
     /// Rows without an envelope.
     pub without_envelope: u64,
+    /// Tasks with a row among those that wait or run, and another among the ended ones.
+    pub twice: u64,
+    /// Tasks that wait or run in a state or a lane that nobody looks at.
+    pub misplaced: u64,
 }
 
 impl Conservation {
     /// Whether nothing has vanished and nothing is there that never came.
     pub fn holds(&self) -> bool {
-        self.without_row == 0 && self.without_envelope == 0 && self.broken().next().is_none()
+        self.elsewhere() == 0 && self.broken().next().is_none()
+    }
+
+    /// Tasks that are wrong in a way that no count of a lane need show.
+    pub fn elsewhere(&self) -> u64 {
+        let worse = self.without_row.max(self.without_envelope);
+        worse.max(self.twice).max(self.misplaced)
     }
 
     /// The lanes whose rows are not what was counted.
@@ -116,8 +126,11 @@ impl Conservation {
 pub struct Reconciled {
     /// Lost tasks that are among the dead letters now.
     pub discarded: u64,
-    /// Rows without an envelope that were deleted: there was nothing left to run or to show.
+    /// Rows that were deleted: those without an envelope, with nothing left to run or to show, and
+    /// those of tasks that have ended.
     pub removed: u64,
+    /// Tasks that are back in their lane.
+    pub moved: u64,
     /// Lanes whose counts were set to what their rows say.
     pub lanes: u64,
 }

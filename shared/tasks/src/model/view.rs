@@ -21,7 +21,7 @@ pub struct WorkerRecord {
 }
 
 /// Which tasks to list. Absent fields do not restrict.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFilter {
     /// In one of these states; empty for all.
     pub states: Vec<TaskState>,

@@ -25,7 +25,7 @@ const MAX_PARKED: usize = 1_024;
 /// How often a waiting lease looks for tasks that no notification told of.
 pub(super) const POLL: Duration = Duration::from_millis(200);
 /// While tasks keep coming, the next look is this soon.
-const SOON: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_micros(300);
 /// Tasks keep coming if there was one within this time.
 const KEEPS_COMING: Duration = Duration::from_millis(100);
 /// How long leases wait after the database failed.

@@ -43,9 +43,11 @@ use crate::handover::{Orphans, Reply};
 use crate::{SCHEMA, StoreError};
 
 /// Groups of plain calls under way at a time.
-const QUICK: Slots = Slots { at_once: 4, limit: Duration::from_secs(10) };
-/// Groups of calls that may wait for others; a few final write steps may use all their time.
-const SLOW: Slots = Slots { at_once: 3, limit: Duration::from_secs(40) };
+const QUICK: Slots = Slots { at_once: 4, full: 2_000, limit: Duration::from_secs(10) };
+/// Groups of calls that may wait for others. They are small: all of a group wait for its last final
+/// write step, others wait for what its first ones have locked, and a row that many of them write
+/// becomes slower with each until the commit.
+const SLOW: Slots = Slots { at_once: 3, full: 16, limit: Duration::from_secs(40) };
 /// How long a write that is not gathered may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How often such a write is tried that was the victim of a deadlock.

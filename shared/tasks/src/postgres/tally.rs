@@ -20,6 +20,11 @@ const LOST: &str = "SELECT e.seq FROM mw_envelope e WHERE e.stamp <> ''
         AND NOT EXISTS (SELECT 1 FROM mw_task t WHERE t.seq = e.seq)
         AND NOT EXISTS (SELECT 1 FROM mw_finished f WHERE f.seq = e.seq)";
 
+/// Rows of tasks that have ended.
+const TWICE: &str = "FROM mw_task WHERE seq IN (SELECT seq FROM mw_finished)";
+/// States of which no task wakes up by itself, for a while or ever.
+const UNKNOWN: &str = "state NOT IN (1, 2, 6)";
+
 /// What was counted of each lane, its rows, and every lane that anything speaks of.
 const FOUND: &str = "counted (lane, entered, ended, revived, pruned) AS (
        SELECT lane, sum(entered)::bigint, sum(ended)::bigint, sum(revived)::bigint,
@@ -44,7 +49,9 @@ pub(super) async fn conservation(db: &Db) -> Result<Conservation, DbError> {
          UNION ALL
          SELECT 1, '', '', '', NULL::bytea, (SELECT count(*) FROM lost),
            (SELECT count(*) FROM mw_envelope),
-           (SELECT count(*) FROM mw_envelope WHERE stamp = ''), 0, 0, 0
+           (SELECT count(*) FROM mw_envelope WHERE stamp = ''), (SELECT count(*) {TWICE}),
+           (SELECT count(*) FROM mw_task t JOIN mw_envelope e ON e.seq = t.seq
+             WHERE t.lane <> e.lane OR t.{UNKNOWN}), 0
          UNION ALL
          SELECT * FROM (SELECT 2, coalesce(l.job, ''), coalesce(l.source, ''), '', e.id, e.seq,
              0, 0, 0, 0, 0 FROM lost JOIN mw_envelope e ON e.seq = lost.seq
@@ -59,7 +66,10 @@ pub(super) async fn conservation(db: &Db) -> Result<Conservation, DbError> {
             1 => {
                 let without_row: i64 = row.get(5)?;
                 found.without_row = without_row.unsigned_abs();
-                envelopes = row.get::<i64>(6)? - row.get::<i64>(7)? - without_row;
+                let (twice, misplaced) = (row.get::<i64>(8)?, row.get::<i64>(9)?);
+                found.twice = twice.unsigned_abs();
+                found.misplaced = misplaced.unsigned_abs();
+                envelopes = row.get::<i64>(6)? - row.get::<i64>(7)? - without_row + twice;
             }
             _ => found.lost.push(LostTask {
                 task_id: row.get(4)?,
@@ -91,6 +101,16 @@ fn lane_count(row: &Row) -> Result<LaneCount, DbError> {
 
 /// Turns lost tasks into dead letters and makes the counts what the rows say.
 pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconciled, DbError> {
+    let mut removed = tx.execute(Query::built(format!("DELETE {TWICE}"))).await?;
+    // Without its row, such a task is one of the lost.
+    tx.execute(Query::built(format!(
+        "DELETE FROM mw_task WHERE {UNKNOWN}
+            AND EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)"
+    )))
+    .await?;
+    let back = "UPDATE mw_task SET lane = e.lane FROM mw_envelope e
+        WHERE e.seq = mw_task.seq AND mw_task.lane <> e.lane";
+    let moved = tx.execute(Query::new(back)).await?;
     // Unlike what ended by itself, nobody knows how far such a task came.
     let query = Query::built(format!(
         "INSERT INTO mw_finished (seq, lane, state, priority, run_at, attempt, max_attempts,
@@ -98,9 +118,8 @@ pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconci
          SELECT e.seq, e.lane, 4, (e.stamp::json ->> 'priority')::int, e.enqueued_at, 0,
            (e.stamp::json ->> 'maxAttempts')::bigint, $1, $2 FROM mw_envelope e WHERE e.seq IN ({LOST} LIMIT $3)"
     ));
-    let error = "its row had vanished from the store; look whether it ran before it is retried";
+    let error = "its row had vanished or was damaged; look whether it ran before it is retried";
     let discarded = tx.execute(query.bind(now).bind(error).bind(MAX_RECONCILED)).await?;
-    let mut removed = 0;
     for sql in [
         "DELETE FROM mw_task WHERE state <> 2
             AND NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)",
@@ -121,7 +140,7 @@ pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconci
           WHERE coalesce(c.entered + c.revived - c.ended, 0) <> coalesce(t.n, 0)
              OR coalesce(c.ended - c.revived - c.pruned, 0) <> coalesce(f.n, 0)"
     ));
-    Ok(Reconciled { discarded, removed, lanes: tx.execute(query).await? })
+    Ok(Reconciled { discarded, removed, moved, lanes: tx.execute(query).await? })
 }
 
 /// Adds up pieces; one process at a time, which leaves to the next call what another is writing.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use database::{Db, DbError, Query};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Between two notifications of a process: at most 20 a second, because the server takes one lock
 /// for all of them.
@@ -18,6 +19,8 @@ const TOLD_WITHIN: Duration = Duration::from_secs(1);
 const LISTEN: Duration = Duration::from_secs(30);
 /// Before a listener connects again: at first, and at the most.
 const RECONNECT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+/// A connection that breaks again before this time has passed is no news.
+const NEWS_AFTER: Duration = Duration::from_mins(1);
 /// What the channel's name begins with; the schema follows.
 const CHANNEL: &str = "mw_wake_";
 
@@ -143,7 +146,7 @@ async fn listen(db: Db, bell: Arc<Bell>, channel: String) {
         tracing::info!("no notifications through the pooler; work of others is found by polling");
         return;
     }
-    let (mut pause, mut told) = (RECONNECT[0], false);
+    let (mut pause, mut told, mut broke) = (RECONNECT[0], false, None::<Instant>);
     loop {
         let mut listener = match db.listen(&channel).await {
             Ok(Some(listener)) => listener,
@@ -167,7 +170,11 @@ async fn listen(db: Db, bell: Arc<Bell>, channel: String) {
                 Err(error) => break error,
             }
         };
-        tracing::warn!(error = %error, "the connection that listens for work broke");
+        if broke.replace(Instant::now()).is_none_or(|before| before.elapsed() >= NEWS_AFTER) {
+            tracing::warn!(error = %error, "the connection that listens for work broke");
+        } else {
+            tracing::debug!(error = %error, "the connection that listens for work broke again");
+        }
         bell.ring(&News { tasks: true, back: true, room: true });
         tokio::time::sleep(pause).await;
     }

@@ -15,8 +15,6 @@ use super::lanes::Lanes;
 use super::wake::Bell;
 /// Calls that may wait for a writer; further callers wait for a place.
 pub(super) const QUEUE: usize = 4_096;
-/// The most tasks and calls one transaction takes.
-const GROUP: usize = 2_000;
 /// How often a group is written that was the victim of a deadlock.
 const TRIES: u32 = 3;
 /// A try that took longer has waited for a lock in vain and would do so again.
@@ -35,6 +33,8 @@ pub(super) struct Shared {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slots {
     pub(super) at_once: usize,
+    /// No call is added to a group that has so many tasks and settlements.
+    pub(super) full: usize,
     /// When a connection that gives no answer is given up.
     pub(super) limit: Duration,
 }
@@ -51,7 +51,7 @@ pub(super) async fn run(shared: Shared, slots: Slots, mut calls: mpsc::Receiver<
         };
         let mut group = Group::default();
         group.add(call);
-        while group.weight() < GROUP {
+        while group.weight() < slots.full {
             let Ok(call) = calls.try_recv() else { break };
             group.add(call);
         }

@@ -150,6 +150,7 @@ fn concerns_everyone(error: &DbError) -> bool {
         DbError::Full
             | DbError::Unreachable(_)
             | DbError::Closed
+            | DbError::Standby
             | DbError::ReadOnly
             | DbError::NotADatabase
     )

@@ -143,6 +143,7 @@ suite! {
         names_a_waiting_task_whose_row_was_deleted,
         names_an_ended_task_whose_row_was_deleted,
         misses_a_task_that_vanished_with_its_envelope,
+        finds_rows_that_are_there_twice_or_where_nobody_looks,
         finds_rows_without_an_envelope;
     quotas:
         hold_for_all_jobs_of_the_source,

@@ -204,6 +204,34 @@ async fn a_refused_final_write_waits_no_longer_than_it_may_and_undoes_itself_alo
     assert_eq!(world.domain_rows().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_final_write_waits_for_few_others_before_it_is_committed() {
+    let world = postgres().await;
+    let create = "CREATE TABLE written (transaction BIGINT NOT NULL)";
+    world.db.execute(Query::new(create)).await.unwrap();
+    let worker = world.worker().await;
+    let batch = (0..100).map(|_| world.task(JOBS[0])).collect();
+    world.store.enqueue(batch).await.unwrap();
+    let mut settling = tokio::task::JoinSet::new();
+    for lease in world.lease(worker).await {
+        let write: tasks::FinalWrite = Box::new(|tx| {
+            Box::pin(async move {
+                let insert = "INSERT INTO written VALUES (CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT))";
+                tx.execute(Query::new(insert)).await.map(|_| ())
+            })
+        });
+        let settle = Settle::Completed { result: None, write: Some(write), follow_ups: Vec::new() };
+        let (store, one) = (Arc::clone(&world.store), vec![settlement(&lease, settle)]);
+        settling.spawn(async move { store.settle(one).await.unwrap() });
+    }
+    assert_eq!(settling.join_all().await.len(), 100);
+    let groups = "SELECT count(*) FROM written GROUP BY transaction";
+    let groups = world.db.all(Query::new(groups)).await.unwrap();
+    let sizes: Vec<i64> = groups.iter().map(|row| row.get(0).unwrap()).collect();
+    assert_eq!(sizes.iter().sum::<i64>(), 100);
+    assert!(sizes.iter().all(|size| *size <= 16), "{sizes:?}");
+}
+
 #[tokio::test]
 async fn a_database_that_was_not_migrated_is_refused_with_the_command_to_run() {
     let database = shared_postgres().await.unwrap().fresh_database().await.unwrap();

@@ -5,6 +5,9 @@ use values::Span;
 use super::{Command, Core, HIGHEST, LEASE_WAIT, SHORT_WAIT, State, Stop};
 use crate::Moment;
 
+/// Settlements that may be under way for each slot before it counts as taken.
+const SETTLING_PER_SLOT: usize = 4;
+
 impl Core {
     /// Gives held tasks back and stops what runs for too long, once draining.
     pub(super) fn drain(&mut self, now: Moment, commands: &mut Vec<Command>) {
@@ -30,7 +33,7 @@ impl Core {
             return;
         }
         self.lease_not_before = None;
-        let busy = self.running() + self.starting.len();
+        let busy = self.running() + self.starting.len() + self.settling_too_many();
         let free = self.settings.concurrency.saturating_sub(busy);
         if free == 0 {
             return;
@@ -68,6 +71,15 @@ impl Core {
                 commands.push(Command::Start(leases));
             }
         }
+    }
+
+    /// Settlements under way beyond those that new attempts need not wait for.
+    ///
+    /// A store that settles more slowly than attempts end would else be asked for ever more tasks,
+    /// which nobody else could run.
+    fn settling_too_many(&self) -> usize {
+        let settling = self.active.values().filter(|state| **state == State::Settling).count();
+        settling.saturating_sub(self.settings.concurrency.saturating_mul(SETTLING_PER_SLOT))
     }
 
     fn check_empty(&mut self, commands: &mut Vec<Command>) {

@@ -17,6 +17,7 @@ fn taken(row: i64, started: bool, priority: u8) -> Taken {
     Taken { lease: (row, 7), started, priority, run_at: Timestamp::EPOCH }
 }
 
+/// Fault 14: a worker takes as many tasks as it has places.
 #[test]
 fn asks_for_as_many_tasks_as_it_has_slots_and_runs_them() {
     let mut core = core(2, 0);
@@ -30,6 +31,29 @@ fn asks_for_as_many_tasks_as_it_has_slots_and_runs_them() {
     assert_eq!(settle, [Command::Settle(vec![(1, 7)])]);
     core.step(at(4), vec![Event::Settled(vec![(1, 7)])]);
     assert_eq!(core.running(), 0);
+}
+
+#[test]
+fn takes_no_more_while_too_many_settlements_are_under_way() {
+    let mut core = core(2, 0);
+    let mut ended = Vec::new();
+    let mut commands = core.step(at(0), vec![Event::Tick]);
+    for round in 0..5_i64 {
+        let free = match commands.last() {
+            Some(Command::Lease { start, .. }) => *start,
+            other => panic!("round {round}: {other:?}"),
+        };
+        assert_eq!(free, 2, "round {round}");
+        let tasks: Vec<_> = (0..2).map(|at| taken(2 * round + at, true, 0)).collect();
+        ended = tasks.iter().map(|task| task.lease).collect();
+        core.step(at(1), vec![Event::Leased(tasks)]);
+        commands = core.step(at(2), ended.iter().map(|lease| Event::Ended(*lease)).collect());
+    }
+    let leases = |commands: &[Command]| {
+        commands.iter().any(|command| matches!(command, Command::Lease { .. }))
+    };
+    assert!(!leases(&commands), "ten settlements are under way: {commands:?}");
+    assert!(leases(&core.step(at(3), vec![Event::Settled(ended)])));
 }
 
 #[test]

@@ -57,6 +57,20 @@ fn says_which_key_is_wrong_and_what_would_be_right() {
         &ACCOUNT.replace('}', ",\"createdAt\":\"soon\"}"),
         "`createdAt`: `soon` is not an instant",
     );
+    check(
+        &ACCOUNT.replace('}', ",\"plans\":[{\"peer\":[\"a b\"]}]}"),
+        "`plans`: expected 1 to 100 of",
+    );
+    check(&ACCOUNT.replace('}', ",\"plans\":[{\"pear\":[]}]}"), "did you mean `peer`?");
+    let many = vec!["{}"; MAX_PLAN_CHANGES + 1].join(",");
+    check(&ACCOUNT.replace('}', &format!(",\"plans\":[{many}]}}")), "more than 1000 changes");
+    let many = vec!["\"solo\""; MAX_PLANS + 1].join(",");
+    let many = format!(",\"plans\":[{{\"peer\":[{many}]}}]}}");
+    check(&ACCOUNT.replace('}', &many), "more than 200 plans");
+    for key in ["0f".repeat(31), "0g".repeat(32)] {
+        let key = format!(",\"streamKeySha256\":\"{key}\"}}");
+        check(&STREAM.replace('}', &key), "`streamKeySha256`: expected a SHA-256");
+    }
     check(&STREAM.replace("kb7", "k/7"), "`name`: expected 1 to 100 of");
     check(&STREAM.replace('}', ",\"assignedAt\":\"2026-10-01T00:00:00Z\"}"), "needs `projectId`");
 }

@@ -12,6 +12,7 @@ fn charge_error(error: &str) -> String {
     }
 }
 
+/// Fault 7: every decline is one, whatever its message says.
 #[test]
 fn type_and_code_decide_and_the_message_does_not() {
     for (error, expected) in [

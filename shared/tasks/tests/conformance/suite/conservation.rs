@@ -141,8 +141,39 @@ pub(crate) async fn misses_a_task_that_vanished_with_its_envelope(world: &World)
     assert_eq!(found.broken().map(tasks::LaneCount::missing_live).collect::<Vec<_>>(), [1]);
     assert_eq!((found.without_row, found.without_envelope), (0, 0));
     let reconciled = world.store.reconcile().await.unwrap();
-    assert_eq!(reconciled, Reconciled { discarded: 0, removed: 0, lanes: 1 });
+    assert_eq!(reconciled, Reconciled { lanes: 1, ..Reconciled::default() });
     counts(world).await;
+}
+
+pub(crate) async fn finds_rows_that_are_there_twice_or_where_nobody_looks(world: &World) {
+    let rows = async |set: &str, task: TaskId| {
+        let row = world.summary(task).await.row;
+        let query = Query::built(format!("UPDATE mw_task SET {set} WHERE seq = {row}"));
+        assert_eq!(world.db.execute(query).await.unwrap(), 1);
+    };
+    let (twin, strayed, damaged) =
+        (world.add(JOBS[0]).await, world.add(JOBS[0]).await, world.add(JOBS[1]).await);
+    rows("lane = lane + 1", strayed).await;
+    rows("state = 77", damaged).await;
+    let query = Query::built(format!(
+        "INSERT INTO mw_finished (seq, lane, state, priority, run_at, attempt, max_attempts,
+           finished_at) SELECT seq, lane, 3, priority, run_at, 1, 1, run_at FROM mw_task
+          WHERE seq = {}",
+        world.summary(twin).await.row
+    ));
+    assert_eq!(world.db.execute(query).await.unwrap(), 1);
+    let found = conservation(world).await;
+    assert_eq!((found.twice, found.misplaced, found.without_envelope), (1, 2, 0), "{found:#?}");
+    assert!(!found.holds());
+
+    let done = world.store.reconcile().await.unwrap();
+    assert_eq!((done.removed, done.moved, done.discarded), (1, 1, 1));
+    counts(world).await;
+    assert_eq!(world.store.reconcile().await.unwrap(), Reconciled::default());
+    assert_eq!(world.summary(twin).await.state, TaskState::Completed);
+    assert_eq!(world.summary(damaged).await.state, TaskState::Discarded);
+    let worker = world.worker().await;
+    assert_eq!(world.lease_one(worker).await.task.task_id, strayed);
 }
 
 pub(crate) async fn finds_rows_without_an_envelope(world: &World) {

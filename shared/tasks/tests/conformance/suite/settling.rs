@@ -20,6 +20,7 @@ pub(crate) async fn fences_a_worker_that_was_declared_dead(world: &World) {
     assert_eq!(world.state(id).await, TaskState::Completed);
 }
 
+/// Fault 14: an attempt ends once.
 pub(crate) async fn takes_each_lease_once(world: &World) {
     let worker = world.worker().await;
     let id = world.add(JOBS[0]).await;

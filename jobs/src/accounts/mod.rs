@@ -1,0 +1,7 @@
+//! Customers' accounts.
+
+mod lift_throttle;
+mod sync_marketplace_details;
+
+pub(crate) use lift_throttle::LiftThrottle;
+pub(crate) use sync_marketplace_details::SyncMarketplaceDetails;

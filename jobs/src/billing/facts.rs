@@ -1,0 +1,112 @@
+//! What is known of an account when one of its months is settled.
+
+use billing::{
+    AccountPlans, Bill, BillFacts, BillingError, Carried, Catalogue, Standing, Usage,
+    bill_of_month, plans_at_end,
+};
+use database::{DbError, Tx};
+use models::billing::{BillingDetails, BillingRecord, PaymentCustomer};
+use models::{Account, accounts, plans};
+use values::{AccountId, Month};
+
+use super::settings::Settings;
+
+/// Everything that the decision about a month rests on, read in one transaction.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) account: Account,
+    pub(crate) month: Month,
+    pub(crate) details: BillingDetails,
+    pub(crate) customer: Option<PaymentCustomer>,
+    pub(crate) record: Option<BillingRecord>,
+    /// The plans held at the month's last instant.
+    pub(crate) plans: AccountPlans,
+    pub(crate) usage: Usage,
+    carried: Vec<Carried>,
+    credit_minor: i64,
+}
+
+impl Facts {
+    /// Reads them and keeps everybody else from settling the account until `tx` ends.
+    pub(crate) async fn lock(
+        tx: &mut Tx<'_>,
+        account: AccountId,
+        month: Month,
+    ) -> Result<Option<Self>, DbError> {
+        if !models::billing::lock_account(tx, account).await? {
+            return Ok(None);
+        }
+        Self::read(tx, account, month).await
+    }
+
+    /// Reads them and keeps nobody from anything.
+    pub(crate) async fn read(
+        tx: &mut Tx<'_>,
+        account: AccountId,
+        month: Month,
+    ) -> Result<Option<Self>, DbError> {
+        let Some(account) = accounts::get(&mut *tx, account).await? else { return Ok(None) };
+        let id = account.id;
+        let record = models::billing::record(&mut *tx, id, month).await?;
+        let details = models::billing::details(&mut *tx, id).await?;
+        let history = plans::history(&mut *tx, id).await?;
+        let plans = match &record {
+            Some(record) => record.plans.clone(),
+            None => plans_at_end(&history, month).cloned().unwrap_or_default(),
+        };
+        let frozen = models::billing::frozen_usage(&mut *tx, &[id], month).await?;
+        let usage = if let Some(usage) = frozen.get(&id) {
+            *usage
+        } else {
+            let known = models::billing::current_usage(&mut *tx, &[id], month).await;
+            let known = known.map_err(|error| {
+                DbError::Refused(format!("usage of {id} in {month} cannot be billed: {error}"))
+            })?;
+            known.get(&id).copied().unwrap_or_default()
+        };
+        Ok(Some(Self {
+            customer: models::billing::primary_card(&mut *tx, id).await?,
+            carried: models::billing::carried_over(&mut *tx, id, month).await?,
+            credit_minor: models::billing::credit_of(&mut *tx, id, details.currency).await?,
+            account,
+            month,
+            details,
+            record,
+            plans,
+            usage,
+        }))
+    }
+
+    /// Who the account is to the decision; `by_hand` if no gateway and so no card is needed.
+    pub(crate) fn standing(
+        &self,
+        catalogue: &Catalogue,
+        by_hand: bool,
+    ) -> Result<Standing, BillingError> {
+        let Account { id, created_at, throttled_at, deleted_at, billing_provider, .. } =
+            &self.account;
+        Ok(Standing {
+            account: *id,
+            billed_by: catalogue.provider(billing_provider.as_str())?.billed_by,
+            created_at: *created_at,
+            deleted: deleted_at.is_some(),
+            throttled_at: *throttled_at,
+            has_card: by_hand || self.customer.is_some(),
+        })
+    }
+
+    /// Writes the month's bill.
+    pub(crate) fn bill(&self, settings: &Settings) -> Result<Bill, BillingError> {
+        let provider = self.account.billing_provider.as_str();
+        let holding = settings.catalogue.hold(provider, &self.plans, self.month)?;
+        bill_of_month(&BillFacts {
+            created_at: self.account.created_at,
+            holding: &holding,
+            usage: self.usage,
+            currency: self.details.currency,
+            tax: settings.tax_basis_points.of(self.details.country.as_deref()),
+            carried: &self.carried,
+            credit_minor: self.credit_minor,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! What people correct: waivers, credit notes, refunds, payments by transfer.
+
+use billing::{LedgerAccount, RecordState};
+use contract::billing::{IssueCreditNote, RecordPayment, RefundPayment, WaiveMonth};
+use database::EngineKind;
+use job::JobError;
+use models::billing as money;
+use payments::scripted::{Fault, TestCard, When};
+use testkit::Cut;
+use values::{AccountId, Currency};
+
+use super::{Company, broadcast, month, usd};
+
+const AT: &str = "2015-01-03T08:00:00Z";
+
+fn waive(account_id: AccountId) -> WaiveMonth {
+    WaiveMonth { account_id, month: month("2014-12"), reason: "outage".to_owned() }
+}
+
+fn credit(amount: i64, reference: &str) -> IssueCreditNote {
+    IssueCreditNote {
+        invoice: "INV-000001".to_owned(),
+        amount: usd(amount),
+        reference: reference.to_owned(),
+        reason: "wrong plan".to_owned(),
+    }
+}
+
+fn refund(amount: i64, reference: &str) -> RefundPayment {
+    RefundPayment {
+        invoice: "INV-000001".to_owned(),
+        amount: usd(amount),
+        reference: reference.to_owned(),
+        reason: "goodwill".to_owned(),
+    }
+}
+
+fn payment(amount: i64, reference: &str) -> RecordPayment {
+    RecordPayment {
+        invoice: "INV-000001".to_owned(),
+        amount: usd(amount),
+        reference: reference.to_owned(),
+        received_at: AT.parse().unwrap(),
+    }
+}
+
+fn is_permanent(error: &JobError) -> bool {
+    matches!(error, JobError::Permanent(_))
+}
+
+/// Fault 9: waived is a state of its own.
+async fn a_waived_month_is_never_charged(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    assert!(company.attempt(&waive(account), Cut::DiesAt(1)).await.is_none());
+    company.run(&waive(account)).await.unwrap();
+    let after = company.state(account).await;
+    company.run(&waive(account)).await.unwrap();
+    assert_eq!(company.state(account).await, after);
+    let done = company.bill(account, "2014-12").await.unwrap();
+    assert_eq!((done.result["reason"].as_str(), company.taken()), (Some("waived"), 0));
+    assert_eq!(company.number("SELECT count(*) FROM invoice").await, 0);
+
+    let paid = company.customer(2, "basic", TestCard::Good).await;
+    company.bill(paid, "2014-12").await.unwrap();
+    let error = company.run(&waive(paid)).await.unwrap_err();
+    assert!(is_permanent(&error) && error.to_string().contains("credit note"), "{error}");
+    let early = WaiveMonth { month: month("2015-01"), ..waive(account) };
+    assert!(is_permanent(&company.run(&early).await.unwrap_err()));
+}
+
+async fn a_waiver_after_the_invoice_is_a_credit_note_in_its_own_series(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Declined).await;
+    company.bill(account, "2014-12").await.unwrap();
+    assert!(company.get(account).await.throttled_at.is_some());
+    drop(company.attempt(&waive(account), Cut::Never).await);
+    let done = company.run(&waive(account)).await.unwrap();
+    company.send(&done).await;
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Waived);
+    assert_eq!(company.get(account).await.throttled_at, None);
+    let numbers = company.texts("SELECT number FROM invoice ORDER BY number").await;
+    assert_eq!(numbers, ["CN-000001", "INV-000001"]);
+    let books = money::balances(&company.db, None).await.unwrap();
+    assert_eq!(books.of(LedgerAccount::Receivable, Currency::USD), 0);
+    assert_eq!(books.of(LedgerAccount::Revenue, Currency::USD), 0);
+    company.state(account).await;
+}
+
+async fn credit_notes_take_back_at_most_the_invoice_once_per_reference(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Declined).await;
+    company.bill(account, "2014-12").await.unwrap();
+    drop(company.attempt(&credit(4_000, "a"), Cut::Never).await.unwrap());
+    let done = company.run(&credit(4_000, "a")).await.unwrap();
+    assert_eq!(done.result["creditNote"], "CN-000001");
+    company.send(&done).await;
+    for wrong in [credit(6_001, "b"), credit(0, "b"), credit(-1, "b")] {
+        assert!(is_permanent(&company.run(&wrong).await.unwrap_err()));
+    }
+    let unknown = IssueCreditNote { invoice: "INV-000099".to_owned(), ..credit(1, "b") };
+    assert!(is_permanent(&company.run(&unknown).await.unwrap_err()));
+    let of_a_note = IssueCreditNote { invoice: "CN-000001".to_owned(), ..credit(1, "b") };
+    assert!(is_permanent(&company.run(&of_a_note).await.unwrap_err()));
+    // What is charged afterwards is what is left.
+    company.gateway.set_card(
+        &company.texts("SELECT id FROM payment_card").await[0].parse().unwrap(),
+        TestCard::Good,
+    );
+    company.set("2015-01-04T08:00:00Z");
+    company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(company.taken(), 6_000);
+    // A paid invoice that is taken back leaves a credit, which pays the next month.
+    company.run(&credit(6_000, "c")).await.unwrap();
+    company.set("2015-02-03T08:00:00Z");
+    company.bill(account, "2015-01").await.unwrap();
+    assert_eq!(company.taken(), 10_000);
+    assert_eq!(company.record(account, "2015-01").await.bill.credit, usd(6_000));
+    company.state(account).await;
+}
+
+async fn money_goes_back_once_per_reference_and_never_more_than_was_paid(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    company.bill(account, "2014-12").await.unwrap();
+    for step in 1..=2 {
+        assert!(company.attempt(&refund(3_000, "a"), Cut::DiesAt(step)).await.is_none());
+    }
+    company.gateway.script(When::Path("/v1/refunds"), Fault::BreakAfter, 1);
+    drop(company.attempt(&refund(3_000, "a"), Cut::Never).await);
+    if company.run(&refund(3_000, "a")).await.is_err() {
+        company.run(&refund(3_000, "a")).await.unwrap();
+    }
+    company.run(&refund(3_000, "a")).await.unwrap();
+    let refunded = || company.gateway.charges()[0].refunded_minor;
+    assert_eq!(refunded(), 3_000);
+    for wrong in [refund(7_001, "b"), refund(0, "b")] {
+        assert!(is_permanent(&company.run(&wrong).await.unwrap_err()));
+    }
+    company.run(&refund(7_000, "b")).await.unwrap();
+    assert_eq!(refunded(), 10_000);
+    company.state(account).await;
+}
+
+/// By hand: the invoice is issued and mailed, and a person records what arrives.
+async fn a_transfer_settles_its_invoice(engine: EngineKind) {
+    let company = Company::by_hand(engine, AT, "").await;
+    let account = company.account(1, &broadcast("basic")).await;
+    let done = company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(done.result["reason"], "invoiced");
+    company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(company.mails().await, ["monthly_invoice"]);
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Pending);
+    drop(company.attempt(&payment(4_000, "1"), Cut::Never).await.unwrap());
+    company.run(&payment(4_000, "1")).await.unwrap();
+    assert!(is_permanent(&company.run(&payment(6_001, "2")).await.unwrap_err()));
+    assert!(is_permanent(&company.run(&payment(0, "2")).await.unwrap_err()));
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Pending);
+    let done = company.run(&payment(6_000, "2")).await.unwrap();
+    assert_eq!(done.result["open"]["minor"], 0);
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Paid);
+    let after = company.state(account).await;
+    company.run(&payment(6_000, "2")).await.unwrap();
+    company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(company.state(account).await, after);
+}
+
+/// Numbers have no gaps, whatever failed in between, also with several at once.
+async fn numbers_are_given_without_gaps(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let mut accounts = Vec::new();
+    for number in 1..=6 {
+        let behaves = if number % 2 == 0 { TestCard::Good } else { TestCard::Declined };
+        accounts.push(company.customer(number, "basic", behaves).await);
+    }
+    let without_card = company.account(7, &broadcast("basic")).await;
+    company.bill(without_card, "2014-12").await.unwrap();
+    let bill = async |account: AccountId| {
+        while company.bill(account, "2014-12").await.is_err() {}
+    };
+    tokio::join!(
+        bill(accounts[0]),
+        bill(accounts[1]),
+        bill(accounts[2]),
+        bill(accounts[3]),
+        bill(accounts[4]),
+        bill(accounts[5])
+    );
+    let numbers = company.texts("SELECT number FROM invoice ORDER BY number").await;
+    let expected: Vec<String> = (1..=6).map(|number| format!("INV-{number:06}")).collect();
+    assert_eq!(numbers, expected);
+    company.check_books().await;
+}
+
+testkit::on_each_engine!(
+    a_waived_month_is_never_charged,
+    a_waiver_after_the_invoice_is_a_credit_note_in_its_own_series,
+    credit_notes_take_back_at_most_the_invoice_once_per_reference,
+    money_goes_back_once_per_reference_and_never_more_than_was_paid,
+    a_transfer_settles_its_invoice,
+    numbers_are_given_without_gaps,
+);
