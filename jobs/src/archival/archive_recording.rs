@@ -295,7 +295,7 @@ impl Attempt<'_> {
         store: &ObjectStore,
     ) -> Result<Option<String>, JobError> {
         self.cx.progress(0.9, "taking a picture");
-        let (mp4, jpg) = (source.scratch("mp4"), source.scratch("jpg"));
+        let (mp4, jpg) = (source.scratch("mp4"), source.scratch_of_attempt("jpg"));
         let duration_ms = archive.duration_ms.unwrap_or(0);
         if let Err(error) = media::poster(self.settings, &mp4, duration_ms, &jpg).await {
             let error: &dyn std::error::Error = &error;
