@@ -112,7 +112,8 @@ pub async fn archived_before(
     row.map(|row| row.get(0)).transpose()
 }
 
-/// Notes how far the archival has come: everything that `archive` says.
+/// Notes how far the archival has come: everything that `archive` says. Once it has come to its end,
+/// an attempt that others took for dead changes nothing.
 pub async fn note(tx: &mut Tx<'_>, archive: &Archive, now: Timestamp) -> Result<(), DbError> {
     let Archive {
         source,
@@ -130,11 +131,13 @@ pub async fn note(tx: &mut Tx<'_>, archive: &Archive, now: Timestamp) -> Result<
         reason.as_ref().map(|reason| reason.chars().take(MAX_REASON_CHARS).collect());
     let query = Query::new(
         "UPDATE archive SET state = $3, stream_id = $4, keep = $5, duration_ms = $6,
-           mp4_bytes = $7, source_sha256 = $8, recording_id = $9, reason = $10, updated_at = $11
-           WHERE source = $1 AND task_id = $2",
+           mp4_bytes = $7, source_sha256 = $8, recording_id = coalesce($9, recording_id),
+           reason = $10, updated_at = $11
+           WHERE source = $1 AND task_id = $2 AND state = $12",
     );
     let query = query.bind(source.as_str()).bind(*task_id).bind(*state).bind(*stream_id);
     let query = query.bind(*keep).bind(duration_ms.map(u64::cast_signed)).bind(size.transpose()?);
     let query = query.bind(remuxed.as_ref().map(|made| made.source_sha256.clone()));
-    tx.execute(query.bind(*recording_id).bind(reason).bind(now)).await.map(|_| ())
+    let query = query.bind(*recording_id).bind(reason).bind(now);
+    tx.execute(query.bind(ArchiveState::Working)).await.map(|_| ())
 }
