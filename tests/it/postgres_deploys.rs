@@ -18,7 +18,7 @@ const WIDE: &str = "[sources.operator]\njobs = [\"*\"]";
 /// What the release before accepted.
 const NARROW: &str = "[sources.operator]\njobs = [\"bench/no_op\", \"bench/sleep\"]";
 /// Within this time a task that the old release refuses runs on the new one.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(15);
 
 async fn done(site: &Site, task: TaskId) -> TaskSummary {
     site.until(task, |detail| detail.summary.state.is_final()).await.summary

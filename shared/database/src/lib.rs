@@ -323,6 +323,14 @@ impl<'c> Tx<'c> {
         }
     }
 
+    /// Runs statements without arguments, one after the other, in one message to a server.
+    pub async fn batch(&mut self, sql: &'static str) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::batch(connection, sql).await,
+            Self::Postgres(connection, _) => postgres::simple(connection, sql).await,
+        }
+    }
+
     /// Reads all rows of a query.
     pub async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
         match self {

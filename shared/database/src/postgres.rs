@@ -30,39 +30,57 @@ const LIFETIME: Duration = Duration::from_mins(30);
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 200;
-/// What a connection of our own is told first: limits that somebody set for people break neither
-/// a statement nor a connection that waits for work.
-const FIRST: &str = "SET statement_timeout = 0; SET idle_session_timeout = 0";
-/// How every transaction begins: no lock is waited for without end, and limits that somebody set for
-/// people do not end it. Who waits for it has limits of his own.
-macro_rules! begin {
-    ($($setting:literal),*) => {
-        concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'; \
-            SET LOCAL statement_timeout = 0" $(, "; SET LOCAL ", $setting)*)
+/// What holds in every transaction: no lock is waited for without end, and limits that somebody set
+/// for people end neither a statement nor a transaction. Who waits for it has limits of his own.
+macro_rules! limits {
+    ($set:literal) => {
+        concat!(
+            $set,
+            " lock_timeout = '10s'; ",
+            $set,
+            " statement_timeout = 0; ",
+            $set,
+            " idle_in_transaction_session_timeout = 0"
+        )
     };
 }
+/// What a connection of our own is told first; nor does anybody's limit end it while it waits.
+const FIRST: &str = concat!(limits!("SET"), "; SET idle_session_timeout = 0");
 
-/// How a transaction begins, by what its commit waits for and whether its plans are steady.
+/// How a transaction begins, by what its commit waits for and whether its plans are steady; on a
+/// connection that a pooler shares with others it says everything itself.
 ///
 /// What is relaxed may be undone by a crash of the server. What is steady goes by index and by
 /// plans made once, so that no statistics, however wrong, make a statement read a whole table. Its
 /// locks end soon after its process has stopped without ending.
-fn beginning(durability: Durability, steady: bool) -> &'static str {
+fn beginning(durability: Durability, steady: bool, pooled: bool) -> &'static str {
+    macro_rules! begin {
+        ($($more:expr),*) => {
+            if pooled {
+                concat!("BEGIN ISOLATION LEVEL READ COMMITTED; ", limits!("SET LOCAL") $(, $more)*)
+            } else {
+                concat!("BEGIN ISOLATION LEVEL READ COMMITTED" $(, $more)*)
+            }
+        };
+    }
     macro_rules! steady {
-        ($($setting:literal),*) => {
-            begin!("idle_in_transaction_session_timeout = '20s'",
-                "enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off",
-                "enable_mergejoin = off", "plan_cache_mode = force_generic_plan", "jit = off"
-                $(, $setting)*)
+        () => {
+            "; SET LOCAL idle_in_transaction_session_timeout = '20s'; \
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+             SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off"
+        };
+    }
+    macro_rules! relaxed {
+        () => {
+            "; SET LOCAL synchronous_commit = off"
         };
     }
     match (durability, steady) {
-        (Durability::Full, false) => begin!("idle_in_transaction_session_timeout = 0"),
-        (Durability::Relaxed, false) => {
-            begin!("idle_in_transaction_session_timeout = 0", "synchronous_commit = off")
-        }
-        (Durability::Full, true) => steady!(),
-        (Durability::Relaxed, true) => steady!("synchronous_commit = off"),
+        (Durability::Full, false) => begin!(),
+        (Durability::Relaxed, false) => begin!(relaxed!()),
+        (Durability::Full, true) => begin!(steady!()),
+        (Durability::Relaxed, true) => begin!(steady!(), relaxed!()),
     }
 }
 
@@ -177,7 +195,8 @@ impl PostgresDb {
         let connection = self.acquire().await?;
         let mut transaction =
             PostgresTransaction { connection: Some(connection), pooled: self.shared.pooled };
-        simple(transaction.connection(), beginning(durability, steady)).await?;
+        let beginning = beginning(durability, steady, self.shared.pooled);
+        simple(transaction.connection(), beginning).await?;
         Ok(transaction)
     }
 

@@ -220,6 +220,14 @@ pub(crate) async fn execute(
     Ok(done.rows_affected())
 }
 
+pub(crate) async fn batch(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+) -> Result<(), DbError> {
+    connection.execute(sqlx::raw_sql(sql)).await?;
+    Ok(())
+}
+
 pub(crate) async fn all(
     connection: &mut SqliteConnection,
     query: Query,

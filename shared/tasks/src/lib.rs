@@ -9,6 +9,7 @@
 
 mod backoff;
 mod clock;
+mod engine;
 mod error;
 mod handover;
 mod limits;

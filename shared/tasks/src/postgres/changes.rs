@@ -87,6 +87,8 @@ pub(super) struct Changes {
     holds: Vec<(i64, String, String)>,
     returns: Vec<i64>,
     reports: Vec<(i64, &'static str, AttemptReport)>,
+    /// Rows whose unique keys are free already.
+    freed: HashSet<i64>,
 }
 
 impl Changes {
@@ -109,6 +111,11 @@ impl Changes {
         }
     }
 
+    /// Notes that a row's unique key is free already.
+    pub(super) fn freed(&mut self, seq: i64) {
+        self.freed.insert(seq);
+    }
+
     /// Writes everything; returns row and token of those that ended.
     pub(super) async fn write(
         self,
@@ -116,7 +123,7 @@ impl Changes {
         now: Timestamp,
         mut held: HashMap<i64, Held>,
     ) -> Result<HashSet<(i64, i64)>, DbError> {
-        let Self { finals, waits, holds, returns, reports } = self;
+        let Self { finals, waits, holds, returns, reports, freed } = self;
         wait(tx, waits).await?;
         hold(tx, now, holds).await?;
         if !returns.is_empty() {
@@ -127,8 +134,8 @@ impl Changes {
             tx.execute(query.bind(returns)).await?;
         }
         let ended = end(tx, now, finals).await?;
-        let unique: Vec<i64> =
-            ended.iter().filter(|(_, held)| held.is_unique).map(|(seq, _)| *seq).collect();
+        let has_key = |(seq, held): &&(i64, Held)| held.is_unique && !freed.contains(seq);
+        let unique: Vec<i64> = ended.iter().filter(has_key).map(|(seq, _)| *seq).collect();
         if !unique.is_empty() {
             free_keys(tx, now, unique).await?;
         }

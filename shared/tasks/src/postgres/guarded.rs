@@ -14,7 +14,7 @@ use crate::{Enqueued, NewTask, Tick};
 /// How often a key or tick that goes away at the moment it is looked at is tried.
 const TRIES: u32 = 5;
 
-/// Stores tasks one by one, in the order of their keys; row numbers and answers are in theirs.
+/// Stores tasks; row numbers and answers are in their order.
 pub(super) async fn enqueue_guarded(
     tx: &mut Tx<'_>,
     now: Timestamp,
@@ -28,6 +28,12 @@ pub(super) async fn enqueue_guarded(
     let (mut guarded, plain): (Vec<usize>, Vec<usize>) =
         (0..tasks.len()).partition(|at| is_guarded(tasks[*at].0));
     guarded.sort_by_key(|at| guards(tasks[*at].0));
+    if take_all_keys(tx, now, tasks, &guarded, &seqs).await? {
+        let stored = insert(tx, now, tasks, Some(&seqs)).await?;
+        free_unused(tx, &seqs, &stored).await?;
+        let answers = tasks.iter().zip(stored);
+        return Ok(answers.map(|((task, _), stored)| answer(task, !stored)).collect());
+    }
     for at in guarded {
         answers[at] = Some(enqueue_one(tx, now, tasks[at], seqs[at]).await?);
     }
@@ -38,6 +44,47 @@ pub(super) async fn enqueue_guarded(
         answers[at] = Some(answer(tasks[at].0, !stored));
     }
     Ok(answers.into_iter().flatten().collect())
+}
+
+/// Takes the keys of several tasks at once, or none of them; ticks are taken one by one.
+async fn take_all_keys(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    tasks: &[Laned<'_>],
+    guarded: &[usize],
+    seqs: &[i64],
+) -> Result<bool, DbError> {
+    if guarded.len() < 2 || guarded.iter().any(|at| tasks[*at].0.tick.is_some()) {
+        return Ok(false);
+    }
+    let (mut keys, mut rows, mut untils) = (Vec::new(), Vec::new(), Vec::new());
+    for at in guarded {
+        let (task, _) = tasks[*at];
+        keys.extend(task.stamp.unique_key.as_deref().map(clean));
+        rows.push(seqs[*at]);
+        untils.push(task.unique_for.map_or(now, |span| now.after(span)).as_micros());
+    }
+    tx.batch("SAVEPOINT keys").await?;
+    let query = Query::new(
+        "INSERT INTO mw_unique (key, seq, until)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING",
+    );
+    let taken = tx.execute(query.bind(keys).bind(rows).bind(untils)).await?;
+    let all = taken == guarded.len() as u64;
+    // Nothing stays locked out of order while the others are looked for.
+    tx.batch(if all { "RELEASE keys" } else { "ROLLBACK TO keys; RELEASE keys" }).await?;
+    Ok(all)
+}
+
+/// Frees the keys of tasks whose ids were there already.
+async fn free_unused(tx: &mut Tx<'_>, seqs: &[i64], stored: &[bool]) -> Result<(), DbError> {
+    let unused: Vec<i64> =
+        seqs.iter().zip(stored).filter(|(_, stored)| !**stored).map(|(seq, _)| *seq).collect();
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let query = Query::new("DELETE FROM mw_unique WHERE seq = ANY($1)");
+    tx.execute(query.bind(unused)).await.map(|_| ())
 }
 
 /// What is locked for a task, in one order for all transactions.

@@ -16,11 +16,12 @@ use values::{Clock, Timestamp};
 use super::candidates::{Floors, next_due};
 use super::lanes::Lanes;
 use super::lease::{lease, unlease};
+use super::operate::offer_held;
 use super::wake::Bell;
 use crate::handover::{Handover, Orphans, Reply};
 use crate::{LeaseRequest, LeasedTask, StoreError};
 
-/// Leases that may wait for a task; further ones are told at once that there is none.
+/// Calls of a kind that may wait; further ones are told at once that there is nothing.
 const MAX_PARKED: usize = 1_024;
 /// How often a waiting lease looks for tasks that no notification told of.
 pub(super) const POLL: Duration = Duration::from_millis(200);
@@ -37,8 +38,18 @@ const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// A look from the beginning takes no more than one part in so many of the time.
 const REST_AFTER_FULL_LOOK: u32 = 10;
 
-/// A lease that is asked for, and who waits for it.
-pub(super) type Call = (LeaseRequest, Reply<Handover>);
+/// What is asked for, and who waits for it.
+pub(super) enum Call {
+    Lease(LeaseRequest, Reply<Handover>),
+    /// To offer tasks that other releases hold, and to lease them before anyone else sees them: a
+    /// release that held them is no quicker and holds them again.
+    Offer(Held, Reply<bool>),
+    /// To undo what was leased and not received, before its worker signs off and it counts as begun.
+    Undo(Reply<()>),
+}
+
+/// Tasks that others than this release hold, and not for longer than since.
+pub(super) type Held = (String, Timestamp);
 
 /// A lease that waits for a task.
 struct Parked {
@@ -52,6 +63,8 @@ struct Parked {
 /// What a look has found.
 #[derive(Default)]
 struct Found {
+    /// Whether tasks were offered, for each who asked for that.
+    offered: Vec<bool>,
     /// By position among the parked leases, ascending.
     leased: Vec<(usize, Vec<LeasedTask>)>,
     next_due: Option<Timestamp>,
@@ -67,6 +80,8 @@ pub(super) struct Leaser {
     bell: Arc<Bell>,
     calls: mpsc::Receiver<Call>,
     parked: Vec<Parked>,
+    offers: Vec<(Held, Reply<bool>)>,
+    undos: Vec<Reply<()>>,
     orphans: Orphans,
     /// Leases of a transaction whose end is not known yet.
     doubtful: Vec<(i64, i64)>,
@@ -103,6 +118,8 @@ impl Leaser {
             bell,
             calls,
             parked: Vec::new(),
+            offers: Vec::new(),
+            undos: Vec::new(),
             orphans,
             doubtful: Vec::new(),
             floors: Floors::default(),
@@ -125,8 +142,8 @@ impl Leaser {
     pub(super) async fn run(mut self) {
         while self.wait().await {
             self.parked.retain(|parked| !parked.reply.is_closed());
-            let idle = self.parked.is_empty() && self.orphans.is_empty();
-            if idle || !self.pause().is_zero() {
+            self.tell_undone();
+            if self.is_idle() || !self.pause().is_zero() {
                 continue;
             }
             self.poll();
@@ -135,17 +152,14 @@ impl Leaser {
                 self.look_around(over).await;
                 self.learn_lanes().await;
             }
+            self.tell_undone();
             self.dismiss();
         }
     }
 
     /// Waits for calls and news, or until it is time to look; `false` when the store is dropped.
     async fn wait(&mut self) -> bool {
-        let patience = if self.parked.is_empty() && self.orphans.is_empty() {
-            Duration::MAX
-        } else {
-            self.patience()
-        };
+        let patience = if self.is_idle() { Duration::MAX } else { self.patience() };
         let bell = Arc::clone(&self.bell);
         let mut next = tokio::select! {
             call = self.calls.recv() => match call {
@@ -155,8 +169,8 @@ impl Leaser {
             () = bell.wait() => None,
             () = tokio::time::sleep(patience) => None,
         };
-        while let Some((request, reply)) = next {
-            self.park(request, reply);
+        while let Some(call) = next {
+            self.park(call);
             next = self.calls.try_recv().ok();
         }
         let news = self.bell.take();
@@ -168,19 +182,37 @@ impl Leaser {
         true
     }
 
-    fn park(&mut self, request: LeaseRequest, reply: Reply<Handover>) {
-        if self.parked.len() >= MAX_PARKED {
-            reply.send(Ok(Handover::new(Vec::new(), &self.orphans))).ok();
-            return;
+    fn is_idle(&self) -> bool {
+        let waits = !self.parked.is_empty() || !self.offers.is_empty() || !self.undos.is_empty();
+        !waits && self.orphans.is_empty()
+    }
+
+    fn park(&mut self, call: Call) {
+        match call {
+            Call::Lease(_, reply) if self.parked.len() >= MAX_PARKED => {
+                reply.send(Ok(Handover::new(Vec::new(), &self.orphans))).ok();
+            }
+            Call::Offer(_, reply) if self.offers.len() >= MAX_PARKED => {
+                reply.send(Ok(false)).ok();
+            }
+            Call::Undo(reply) if self.undos.len() >= MAX_PARKED => {
+                reply.send(Ok(())).ok();
+            }
+            Call::Lease(request, reply) => {
+                let until = Instant::now() + request.wait.to_std();
+                self.parked.push(Parked { request, reply, until, searched: false });
+            }
+            Call::Offer(held, reply) => self.offers.push((held, reply)),
+            Call::Undo(reply) => self.undos.push(reply),
         }
-        let until = Instant::now() + request.wait.to_std();
-        self.parked.push(Parked { request, reply, until, searched: false });
         self.look = true;
     }
 
-    /// How long to leave the database alone after a failure.
+    /// How long to leave the database alone: after a failure, and after each look for as long as it
+    /// took, so that one look finds what several asked for.
     fn pause(&self) -> Duration {
-        self.pause_until.map_or(Duration::ZERO, |until| until - Instant::now())
+        let rested = self.looked_at + self.look_took;
+        self.pause_until.map_or(rested, |until| until.max(rested)) - Instant::now()
     }
 
     /// How long to wait for a call before looking around.
@@ -242,6 +274,9 @@ impl Leaser {
                 if found.again || !found.leased.is_empty() {
                     self.found_at = Some(Instant::now());
                 }
+                for ((_, reply), offered) in self.offers.drain(..).zip(found.offered) {
+                    reply.send(Ok(offered)).ok();
+                }
                 self.tell(found.leased, full && !found.again);
             }
             Err(error) => {
@@ -266,7 +301,8 @@ impl Leaser {
     /// Looks in one transaction for everyone who waits. What a lease gives is worthless after a
     /// power failure, so nothing waits for the disk.
     async fn look(&mut self, orphans: &[(i64, i64)], fully: bool) -> Result<Found, DbError> {
-        if fully {
+        // What is offered may be in a lane that others have made.
+        if fully || !self.offers.is_empty() {
             self.lanes.refresh().await?;
         }
         let lanes = self.lanes.all();
@@ -277,6 +313,14 @@ impl Leaser {
         if !orphans.is_empty() {
             unlease(&mut tx, now, orphans).await?;
             self.floors.forget();
+        }
+        for ((release, since), _) in &self.offers {
+            let offered = offer_held(&mut tx, release, *since).await?;
+            found.offered.push(offered);
+            self.look_for_due |= offered;
+            if offered {
+                self.floors.forget();
+            }
         }
         for (at, parked) in self.parked.iter().enumerate() {
             let leased = lease(&mut tx, &parked.request, now, &lanes, &mut self.floors).await?;
@@ -311,6 +355,15 @@ impl Leaser {
         }
     }
 
+    /// Answers who waits until nothing is left to undo.
+    fn tell_undone(&mut self) {
+        if self.orphans.is_empty() {
+            for reply in self.undos.drain(..) {
+                reply.send(Ok(())).ok();
+            }
+        }
+    }
+
     /// Tells everyone of a failure; nothing is leased, or that is not known and will be rescued.
     fn tell_failure(&mut self, error: &StoreError) {
         tracing::debug!(error = %error, "looking for work failed");
@@ -319,6 +372,12 @@ impl Leaser {
         self.pause_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
         for parked in self.parked.drain(..) {
             parked.reply.send(Err(error.clone())).ok();
+        }
+        for (_, reply) in self.offers.drain(..) {
+            reply.send(Err(error.clone())).ok();
+        }
+        for reply in self.undos.drain(..) {
+            reply.send(Err(error.clone())).ok();
         }
     }
 

@@ -98,13 +98,13 @@ impl PostgresStore {
         if self.shared.db.can_listen() { "listen" } else { "polling" }
     }
 
-    async fn call<T>(
+    async fn call<C, T>(
         &self,
-        writer: &mpsc::Sender<Call>,
-        call: impl FnOnce(Reply<T>) -> Call,
+        to: &mpsc::Sender<C>,
+        call: impl FnOnce(Reply<T>) -> C,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        writer.send(call(reply)).await.map_err(|_| StoreError::Closed)?;
+        to.send(call(reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 

@@ -181,8 +181,28 @@ pub(super) async fn discard(
     Ok(Ok(()))
 }
 
-/// Gives held tasks of other releases back to the queue; returns those whose limit has passed, and
-/// whether any went back.
+/// Tasks that are offered in the transaction of a lease at the most.
+const MAX_OFFERED: i64 = 5_000;
+
+/// Gives the oldest tasks that other releases hold back to the queue; returns whether any did go.
+pub(super) async fn offer_held(
+    tx: &mut Tx<'_>,
+    release: &str,
+    limit_since: Timestamp,
+) -> Result<bool, DbError> {
+    let query = Query::new(
+        "WITH held AS MATERIALIZED (
+           SELECT seq FROM mw_task
+            WHERE state = 6 AND held_release <> $1 AND held_since >= $2
+            ORDER BY held_since LIMIT $3 FOR UPDATE SKIP LOCKED)
+         UPDATE mw_task t SET state = 1 FROM held WHERE t.seq = held.seq",
+    );
+    let query = query.bind(release).bind(limit_since).bind(MAX_OFFERED);
+    Ok(tx.execute(query).await? > 0)
+}
+
+/// Gives all of them back to the queue; returns those whose limit has passed, and whether any went
+/// back.
 pub(super) async fn review_held(
     tx: &mut Tx<'_>,
     release: &str,

@@ -1,12 +1,11 @@
 //! Quotas: how many tasks of a source may wait or run.
 
-use std::collections::BTreeMap;
-
 use database::{DbError, Query, Tx};
-use values::{Source, Timestamp};
+use values::Timestamp;
 
 use super::enqueue::enqueue;
 use super::tally::waiting;
+use crate::engine::{Asked, Asks};
 use crate::{Enqueued, NewTask, StoreError};
 
 /// What became of one call's tasks.
@@ -57,13 +56,6 @@ async fn enqueue_one(
     Ok(refused.map_or(Ok(stored), Err))
 }
 
-/// Whether tasks that are asked about are counted already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Before,
-    After,
-}
-
 /// The first quota that these tasks exceed; costs nothing if none of them has one.
 async fn exceeded<'t>(
     tx: &mut Tx<'_>,
@@ -71,21 +63,11 @@ async fn exceeded<'t>(
     ending: Option<i64>,
     asked: Asked,
 ) -> Result<Option<StoreError>, DbError> {
-    let mut asks: BTreeMap<&Source, (u64, u64)> = BTreeMap::new();
-    for task in tasks {
-        let Some(limit) = task.max_waiting else { continue };
-        let ask = asks.entry(&task.source).or_insert((limit, 0));
-        *ask = (ask.0.min(limit), ask.1 + 1);
-    }
-    for (source, (limit, tasks)) in asks {
+    let asks = Asks::of(tasks);
+    for source in asks.sources() {
         let counted = waiting(tx, source.as_str(), ending).await?;
-        let (before, after) = match asked {
-            Asked::Before => (counted, counted + tasks),
-            Asked::After => (counted.saturating_sub(tasks), counted),
-        };
-        if after > limit {
-            let from = source.clone();
-            return Ok(Some(StoreError::QuotaExceeded { from, limit, waiting: before }));
+        if let Some(refusal) = asks.refusal(source, counted, asked) {
+            return Ok(Some(refusal));
         }
     }
     Ok(None)

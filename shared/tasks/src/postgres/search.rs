@@ -5,50 +5,12 @@ use values::{TaskId, Timestamp};
 
 use super::operate::task_state;
 use super::text::clean;
-use crate::sqlite::{STORED, STORED_COLUMNS, attempts, state, stored_task};
-use crate::{Progress, QueueDepth, StoreError, TaskDetail, TaskFilter, TaskState, TaskSummary};
+use crate::engine::{JOINS, MAX_LIST, SUMMARY, driving_tables, summary};
+use crate::sqlite::{STORED, STORED_COLUMNS, attempts, stored_task};
+use crate::{QueueDepth, StoreError, TaskDetail, TaskFilter, TaskState, TaskSummary};
 
-/// Rows of a list at the most.
-const MAX_LIST: u32 = 10_000;
-
-/// The columns of a [`TaskSummary`]; `t` is the hot row, `f` the finished one.
-const SUMMARY: &str = "e.seq, e.id, l.job, l.source, coalesce(t.state, f.state),
-    coalesce(t.priority, f.priority), coalesce(t.attempt, f.attempt),
-    coalesce(t.max_attempts, f.max_attempts), e.enqueued_at, coalesce(t.run_at, f.run_at),
-    coalesce(t.started_at, f.started_at), f.finished_at, l.host, t.held_code, e.labels,
-    p.fraction, p.text,
-    coalesce(f.error, (SELECT a.error FROM mw_attempt a WHERE a.seq = e.seq ORDER BY a.id DESC LIMIT 1))";
-const JOINS: &str = "JOIN mw_lane l ON l.id = e.lane LEFT JOIN mw_progress p ON p.seq = e.seq";
-
-fn summary(row: &Row, now: Timestamp) -> Result<TaskSummary, DbError> {
-    let number: i64 = row.get(4)?;
-    let labels: Option<String> = row.get(14)?;
-    let fraction: Option<f64> = row.get(15)?;
-    let text: Option<String> = row.get(16)?;
-    Ok(TaskSummary {
-        row: row.get(0)?,
-        task_id: row.get(1)?,
-        job_name: row.get(2)?,
-        source: row.get(3)?,
-        state: task_state(number, Some(row.get(9)?), now),
-        priority: small(row, 5)?,
-        attempt: small(row, 6)?,
-        max_attempts: small(row, 7)?,
-        enqueued_at: row.get(8)?,
-        run_at: row.get(9)?,
-        started_at: row.get(10)?,
-        finished_at: row.get(11)?,
-        host: Some(row.get::<String>(12)?).filter(|host| !host.is_empty()),
-        held: row.get::<Option<String>>(13)?.filter(|_| number == state::HELD),
-        labels: labels.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        progress: fraction.zip(text).map(|(fraction, text)| Progress { fraction, text }),
-        error: row.get(17)?,
-    })
-}
-
-/// Reads a small number; one that a damaged row holds instead is shown as 0.
-fn small<T: TryFrom<i64> + Default>(row: &Row, column: usize) -> Result<T, DbError> {
-    Ok(T::try_from(row.get::<i64>(column)?).unwrap_or_default())
+fn read_summary(row: &Row, now: Timestamp) -> Result<TaskSummary, DbError> {
+    summary(row, |number| Ok(task_state(number, Some(row.get(9)?), now)))
 }
 
 /// The condition of a filter's states; `$9` is now.
@@ -83,21 +45,7 @@ pub(super) async fn search(
     now: Timestamp,
     filter: &TaskFilter,
 ) -> Result<Vec<TaskSummary>, DbError> {
-    let live = filter.held
-        || (!filter.states.is_empty() && filter.states.iter().all(|state| !state.is_final()));
-    let ended = !filter.states.is_empty() && filter.states.iter().all(|state| state.is_final());
-    // Drive from the smaller table where the states allow it.
-    let from = match (live, ended) {
-        (true, _) => {
-            "mw_task t JOIN mw_envelope e ON e.seq = t.seq LEFT JOIN mw_finished f ON f.seq = t.seq"
-        }
-        (_, true) => {
-            "mw_finished f JOIN mw_envelope e ON e.seq = f.seq LEFT JOIN mw_task t ON t.seq = f.seq"
-        }
-        _ => {
-            "mw_envelope e LEFT JOIN mw_task t ON t.seq = e.seq LEFT JOIN mw_finished f ON f.seq = e.seq"
-        }
-    };
+    let from = driving_tables(filter);
     let mut sql = format!(
         "SELECT {SUMMARY} FROM {from} {JOINS}
           WHERE (t.seq IS NOT NULL OR f.seq IS NOT NULL)
@@ -124,7 +72,7 @@ pub(super) async fn search(
         .bind(filter.key_id.as_deref().map(clean))
         .bind(filter.limit.min(MAX_LIST))
         .bind(now);
-    db.all(query).await?.iter().map(|row| summary(row, now)).collect()
+    db.all(query).await?.iter().map(|row| read_summary(row, now)).collect()
 }
 
 pub(super) async fn get(db: &Db, now: Timestamp, task: TaskId) -> Result<TaskDetail, StoreError> {
@@ -134,7 +82,7 @@ pub(super) async fn get(db: &Db, now: Timestamp, task: TaskId) -> Result<TaskDet
          WHERE e.id = $1 AND (t.seq IS NOT NULL OR f.seq IS NOT NULL)"
     ));
     let row = db.first(query.bind(task)).await?.ok_or(StoreError::NotFound { task })?;
-    let summary = summary(&row, now)?;
+    let summary = read_summary(&row, now)?;
     let query = Query::built(format!(
         "SELECT {STORED}, f.result FROM mw_envelope e JOIN mw_lane l ON l.id = e.lane
          LEFT JOIN mw_finished f ON f.seq = e.seq WHERE e.seq = $1"

@@ -1,32 +1,28 @@
 //! Settling: outcome, final write step and follow-ups in one transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use database::{DbError, Query, Tx};
-use futures_util::FutureExt as _;
 use values::Timestamp;
 
 use super::changes::{Changes, Held, Plain, free_keys};
 use super::quota::enqueue_calls;
+use crate::engine::{concerns_everyone, run_write};
 use crate::model::chain;
 use crate::sqlite::state;
-use crate::{Enqueued, FinalWrite, NewTask, Settle, Settled, Settlement};
+use crate::{Enqueued, NewTask, Settle, Settled, Settlement};
 
-/// How long a final write step may take.
-pub(super) const FINAL_WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long one of its statements may take, so that the server ends it before we hang up.
 const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '9s'";
 
 /// Lets the server plan statements of a job by what it knows of the job's tables, and ours again
 /// by index.
-const USUAL_PLANS: &str = "SELECT set_config(name, 'on', true) FROM (VALUES ('enable_seqscan'),
-    ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin')) AS s (name)
-    UNION ALL SELECT set_config('plan_cache_mode', 'auto', true)";
-const STEADY_PLANS: &str = "SELECT set_config(name, 'off', true) FROM (VALUES ('enable_seqscan'),
-    ('enable_bitmapscan'), ('enable_hashjoin'), ('enable_mergejoin')) AS s (name)
-    UNION ALL SELECT set_config('plan_cache_mode', 'force_generic_plan', true)";
+const SAVEPOINT_AND_USUAL_PLANS: &str = "SAVEPOINT outcome; SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on;
+    SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = auto";
+const STEADY_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+    SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// Whether a settlement runs foreign code or stores tasks, and so may wait for others.
 pub(super) fn is_slow(settlement: &Settlement) -> bool {
@@ -125,7 +121,10 @@ async fn settle_slow(
         let plain = plain(settle, now, lease.cancel);
         if lease.is_unique && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
             // At once: a later settlement of this batch may ask for a task with the same key.
-            free_keys(tx, now, vec![*row]).await?;
+            if follow_ups(settle).is_empty() {
+                free_keys(tx, now, vec![*row]).await?;
+            }
+            changes.freed(*row);
         }
         changes.add(*row, *token, plain, report);
         answers.push(Settled::Done { follow_ups: stored });
@@ -199,15 +198,15 @@ async fn complete(
     if write.is_none() && follow_ups.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    tx.execute(Query::new("SAVEPOINT outcome")).await?;
+    let beginning = if write.is_some() { SAVEPOINT_AND_USUAL_PLANS } else { "SAVEPOINT outcome" };
+    tx.batch(beginning).await?;
     let written = async {
+        if let Some(write) = write {
+            run_write(tx, write).await?;
+            tx.batch(STEADY_PLANS).await?;
+        }
         if is_unique && !follow_ups.is_empty() {
             free_keys(tx, now, vec![row]).await?;
-        }
-        if let Some(write) = write {
-            tx.all(Query::new(USUAL_PLANS)).await?;
-            run_write(tx, write).await?;
-            tx.all(Query::new(STEADY_PLANS)).await?;
         }
         enqueue_calls(tx, now, (follow_ups, lanes), &[follow_ups.len()], Some(row)).await
     };
@@ -231,35 +230,4 @@ async fn complete(
     tx.execute(Query::new("ROLLBACK TO outcome")).await?;
     tx.execute(Query::new("RELEASE outcome")).await?;
     Ok(Err(failed))
-}
-
-/// Whether nothing else of the transaction can be stored either.
-fn concerns_everyone(error: &DbError) -> bool {
-    matches!(
-        error,
-        DbError::Full
-            | DbError::Unreachable(_)
-            | DbError::Closed
-            | DbError::Standby
-            | DbError::ReadOnly
-            | DbError::NotADatabase
-    )
-}
-
-/// Runs code of a job inside the writer: neither a panic nor a wait without end may stop it.
-async fn run_write(tx: &mut Tx<'_>, write: FinalWrite) -> Result<(), DbError> {
-    let step = AssertUnwindSafe(async { write(tx).await }).catch_unwind();
-    match tokio::time::timeout(FINAL_WRITE_LIMIT, step).await {
-        Ok(Ok(written)) => written,
-        Ok(Err(panic)) => {
-            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-            let message = message.unwrap_or_else(|| "no message".to_owned());
-            Err(DbError::Refused(format!("the final write step panicked: {message}")))
-        }
-        Err(_) => Err(DbError::Refused(format!(
-            "the final write step took longer than {} s; it may only write to the database",
-            FINAL_WRITE_LIMIT.as_secs()
-        ))),
-    }
 }

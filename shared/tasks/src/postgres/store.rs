@@ -1,7 +1,6 @@
 //! The trait, each call to whom it belongs.
 
 use database::{DbError, Durability, Query, Tx};
-use tokio::sync::oneshot;
 use values::{Span, TaskId, Timestamp};
 
 use super::enqueue::is_guarded;
@@ -13,8 +12,7 @@ use crate::store::StoreFuture;
 use crate::{
     Beat, Conservation, Enqueued, HeldTask, LeaseRequest, LeasedTask, NewTask, Progress,
     PruneLimits, QueueDepth, Reconciled, RejectionRow, RejectionSeen, Rescued, Settled, Settlement,
-    StoreError, TaskDetail, TaskFilter, TaskState, TaskStore, TaskSummary, WaitingTask,
-    WorkerRecord,
+    TaskDetail, TaskFilter, TaskState, TaskStore, TaskSummary, WaitingTask, WorkerRecord,
 };
 
 impl TaskStore for PostgresStore {
@@ -57,10 +55,8 @@ impl TaskStore for PostgresStore {
     fn lease(&self, request: LeaseRequest) -> StoreFuture<'_, Vec<LeasedTask>> {
         Box::pin(async move {
             self.wire.listen();
-            let (reply, answer) = oneshot::channel();
-            let call: leaser::Call = (request, reply);
-            self.leases.send(call).await.map_err(|_| StoreError::Closed)?;
-            Ok(answer.await.map_err(|_| StoreError::Closed)??.open())
+            let leased = self.call(&self.leases, |reply| leaser::Call::Lease(request, reply));
+            Ok(leased.await?.open())
         })
     }
 
@@ -106,6 +102,8 @@ impl TaskStore for PostgresStore {
 
     fn sign_off(&self, worker: i64) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            // What cannot be undone goes back all the same, counted as begun.
+            self.call(&self.leases, leaser::Call::Undo).await.ok();
             self.write(Durability::Full, move |tx, now| {
                 Box::pin(workers::sign_off(tx, now, worker))
             })
@@ -156,12 +154,14 @@ impl TaskStore for PostgresStore {
         limit_since: Timestamp,
     ) -> StoreFuture<'_, Vec<HeldTask>> {
         Box::pin(async move {
+            let held = (release.clone(), limit_since);
+            let offered = self.call(&self.leases, |reply| leaser::Call::Offer(held, reply)).await?;
             let write = self.write(Durability::Relaxed, |tx, _| {
                 let release = release.clone();
                 Box::pin(async move { operate::review_held(tx, &release, limit_since).await })
             });
             let (over, returned) = write.await?;
-            if returned {
+            if offered || returned {
                 self.came_back();
             }
             Ok(over)

@@ -4,14 +4,13 @@
 //! They count what arrives and never what leaves: a row that is deleted without arriving elsewhere
 //! is missed.
 
-use database::{Db, DbError, Query, Row, Tx};
+use database::{Db, DbError, Query, Tx};
 use values::Timestamp;
 
 use super::search::read_quietly;
-use crate::{Conservation, Counts, LaneCount, LostTask, Reconciled};
+use crate::engine::{Dialect, read_conservation, remake_rows};
+use crate::{Conservation, Reconciled};
 
-/// Lost tasks that one call turns into dead letters; a further call goes on.
-const MAX_RECONCILED: u32 = 10_000;
 /// Pieces that one call adds up.
 const MAX_FOLDED: u32 = 10_000;
 
@@ -24,6 +23,11 @@ const LOST: &str = "SELECT e.seq FROM mw_envelope e WHERE e.stamp <> ''
 const TWICE: &str = "FROM mw_task WHERE seq IN (SELECT seq FROM mw_finished)";
 /// States of which no task wakes up by itself, for a while or ever.
 const UNKNOWN: &str = "state NOT IN (1, 2, 6)";
+/// Priority and attempts of an envelope's stamp.
+const OF_STAMP: &str =
+    "(e.stamp::json ->> 'priority')::int, (e.stamp::json ->> 'maxAttempts')::bigint";
+
+const DIALECT: Dialect = Dialect { lost: LOST, twice: TWICE, unknown: UNKNOWN, of_stamp: OF_STAMP };
 
 /// What was counted of each lane, its rows, and every lane that anything speaks of.
 const FOUND: &str = "counted (lane, entered, ended, revived, pruned) AS (
@@ -58,76 +62,12 @@ pub(super) async fn conservation(db: &Db) -> Result<Conservation, DbError> {
              LEFT JOIN mw_lane l ON l.id = e.lane ORDER BY e.seq LIMIT $1) n
          ORDER BY 1, job, source, host"
     ));
-    let mut found = Conservation::default();
-    let mut envelopes = 0;
-    for row in &read_quietly(db, query.bind(crate::MAX_LOST)).await? {
-        match row.get::<i64>(0)? {
-            0 => found.lanes.push(lane_count(row)?),
-            1 => {
-                let without_row: i64 = row.get(5)?;
-                found.without_row = without_row.unsigned_abs();
-                let (twice, misplaced) = (row.get::<i64>(8)?, row.get::<i64>(9)?);
-                found.twice = twice.unsigned_abs();
-                found.misplaced = misplaced.unsigned_abs();
-                envelopes = row.get::<i64>(6)? - row.get::<i64>(7)? - without_row + twice;
-            }
-            _ => found.lost.push(LostTask {
-                task_id: row.get(4)?,
-                job_name: row.get(1)?,
-                source: row.get(2)?,
-            }),
-        }
-    }
-    let rows: i64 = found.lanes.iter().map(|lane| lane.live + lane.finished).sum();
-    found.without_envelope = u64::try_from(rows - envelopes).unwrap_or(0);
-    Ok(found)
-}
-
-fn lane_count(row: &Row) -> Result<LaneCount, DbError> {
-    Ok(LaneCount {
-        job_name: row.get(1)?,
-        source: row.get(2)?,
-        host: Some(row.get::<String>(3)?).filter(|host| !host.is_empty()),
-        counts: Counts {
-            entered: row.get(5)?,
-            ended: row.get(6)?,
-            revived: row.get(7)?,
-            pruned: row.get(8)?,
-        },
-        live: row.get(9)?,
-        finished: row.get(10)?,
-    })
+    read_conservation(&read_quietly(db, query.bind(crate::MAX_LOST)).await?)
 }
 
 /// Turns lost tasks into dead letters and makes the counts what the rows say.
 pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconciled, DbError> {
-    let mut removed = tx.execute(Query::built(format!("DELETE {TWICE}"))).await?;
-    // Without its row, such a task is one of the lost.
-    tx.execute(Query::built(format!(
-        "DELETE FROM mw_task WHERE {UNKNOWN}
-            AND EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)"
-    )))
-    .await?;
-    let back = "UPDATE mw_task SET lane = e.lane FROM mw_envelope e
-        WHERE e.seq = mw_task.seq AND mw_task.lane <> e.lane";
-    let moved = tx.execute(Query::new(back)).await?;
-    // Unlike what ended by itself, nobody knows how far such a task came.
-    let query = Query::built(format!(
-        "INSERT INTO mw_finished (seq, lane, state, priority, run_at, attempt, max_attempts,
-           finished_at, error)
-         SELECT e.seq, e.lane, 4, (e.stamp::json ->> 'priority')::int, e.enqueued_at, 0,
-           (e.stamp::json ->> 'maxAttempts')::bigint, $1, $2 FROM mw_envelope e WHERE e.seq IN ({LOST} LIMIT $3)"
-    ));
-    let error = "its row had vanished or was damaged; look whether it ran before it is retried";
-    let discarded = tx.execute(query.bind(now).bind(error).bind(MAX_RECONCILED)).await?;
-    for sql in [
-        "DELETE FROM mw_task WHERE state <> 2
-            AND NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)",
-        "DELETE FROM mw_finished
-          WHERE NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_finished.seq)",
-    ] {
-        removed += tx.execute(Query::new(sql)).await?;
-    }
+    let remade = remake_rows(tx, now, &DIALECT).await?;
     // As one more piece, so that what others count meanwhile is not lost.
     let query = Query::built(format!(
         "WITH {FOUND}
@@ -140,7 +80,7 @@ pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconci
           WHERE coalesce(c.entered + c.revived - c.ended, 0) <> coalesce(t.n, 0)
              OR coalesce(c.ended - c.revived - c.pruned, 0) <> coalesce(f.n, 0)"
     ));
-    Ok(Reconciled { discarded, removed, moved, lanes: tx.execute(query).await? })
+    Ok(Reconciled { lanes: tx.execute(query).await?, ..remade })
 }
 
 /// Adds up pieces; one process at a time, which leaves to the next call what another is writing.

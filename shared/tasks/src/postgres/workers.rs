@@ -8,8 +8,9 @@ use values::{TaskId, Timestamp};
 
 use super::changes::{AttemptRow, finish, record_attempts};
 use super::text::clean;
+use crate::engine::{Fate, lost};
 use crate::sqlite::state;
-use crate::{AttemptReport, Beat, Rescued, WorkerRecord};
+use crate::{Beat, Rescued, WorkerRecord};
 
 /// Random bits at the end of a worker's number.
 const CHANCE_BITS: i64 = 20;
@@ -129,38 +130,4 @@ pub(super) async fn rescue(
     rescued.returned = back.len() as u64;
     return_all(tx, back).await?;
     Ok(rescued)
-}
-
-/// What becomes of a task whose worker died.
-#[derive(Clone, Copy)]
-enum Fate {
-    Back,
-    Cancelled,
-    Spent,
-}
-
-impl Fate {
-    fn of(cancelled: bool, spent: bool) -> Self {
-        match (cancelled, spent) {
-            (true, _) => Self::Cancelled,
-            (false, true) => Self::Spent,
-            (false, false) => Self::Back,
-        }
-    }
-
-    fn outcome(self) -> &'static str {
-        match self {
-            Self::Back => "retried",
-            Self::Cancelled => "cancelled",
-            Self::Spent => "discarded",
-        }
-    }
-}
-
-fn lost() -> AttemptReport {
-    AttemptReport {
-        code: Some("worker_lost".to_owned()),
-        error: Some("the worker that ran this attempt died or lost the store".to_owned()),
-        log: None,
-    }
 }

@@ -1,11 +1,8 @@
 //! Settling: outcome, final write step and follow-ups in one transaction.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use database::{DbError, Query, Tx};
-use futures_util::FutureExt as _;
 use values::Timestamp;
 
 use super::changes::{Changes, Held, Plain, free_keys};
@@ -13,11 +10,9 @@ use super::lanes::Lanes;
 use super::lists::pairs;
 use super::quota::enqueue_calls;
 use super::schema::state;
+use crate::engine::{concerns_everyone, run_write};
 use crate::model::chain;
 use crate::{Enqueued, FinalWrite, NewTask, Settle, Settled, Settlement};
-
-/// How long a final write step may take; every other task of the process waits meanwhile.
-const FINAL_WRITE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Settles a batch; one answer per settlement, in order.
 pub(super) async fn settle(
@@ -141,35 +136,4 @@ async fn complete(
     tx.execute(Query::new("ROLLBACK TO outcome")).await?;
     tx.execute(Query::new("RELEASE outcome")).await?;
     Ok(Err(failed))
-}
-
-/// Whether nothing else of the transaction can be stored either.
-fn concerns_everyone(error: &DbError) -> bool {
-    matches!(
-        error,
-        DbError::Full
-            | DbError::Unreachable(_)
-            | DbError::Closed
-            | DbError::Standby
-            | DbError::ReadOnly
-            | DbError::NotADatabase
-    )
-}
-
-/// Runs code of a job inside the writer: neither a panic nor a wait without end may stop it.
-async fn run_write(tx: &mut Tx<'_>, write: FinalWrite) -> Result<(), DbError> {
-    let step = AssertUnwindSafe(async { write(tx).await }).catch_unwind();
-    match tokio::time::timeout(FINAL_WRITE_LIMIT, step).await {
-        Ok(Ok(written)) => written,
-        Ok(Err(panic)) => {
-            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-            let message = message.unwrap_or_else(|| "no message".to_owned());
-            Err(DbError::Refused(format!("the final write step panicked: {message}")))
-        }
-        Err(_) => Err(DbError::Refused(format!(
-            "the final write step took longer than {} s; it may only write to the database",
-            FINAL_WRITE_LIMIT.as_secs()
-        ))),
-    }
 }

@@ -4,14 +4,12 @@
 //! They count what arrives and never what leaves: a row that is deleted without arriving elsewhere
 //! is missed.
 
-use database::{Db, DbError, Query, Row, Tx};
+use database::{Db, DbError, Query, Tx};
 use values::Timestamp;
 
 use super::lanes::missing;
-use crate::{Conservation, Counts, LaneCount, LostTask, Reconciled};
-
-/// Lost tasks that one call turns into dead letters; a further call goes on.
-const MAX_RECONCILED: u32 = 10_000;
+use crate::engine::{Dialect, read_conservation, remake_rows};
+use crate::{Conservation, Reconciled};
 
 /// Envelopes that were not pruned and have no row. It reads indexes and the narrow tables only.
 const LOST: &str = "SELECT e.seq FROM mw_envelope e
@@ -23,6 +21,10 @@ const LOST: &str = "SELECT e.seq FROM mw_envelope e
 const TWICE: &str = "FROM mw_task WHERE seq IN (SELECT seq FROM mw_finished)";
 /// States of which no task wakes up by itself, for a while or ever.
 const UNKNOWN: &str = "state NOT IN (0, 1, 2, 6)";
+/// Priority and attempts of an envelope's stamp.
+const OF_STAMP: &str = "e.stamp ->> 'priority', e.stamp ->> 'maxAttempts'";
+
+const DIALECT: Dialect = Dialect { lost: LOST, twice: TWICE, unknown: UNKNOWN, of_stamp: OF_STAMP };
 
 /// Rows of each lane, and every lane that anything speaks of.
 const FOUND: &str = "live (lane, n) AS (SELECT lane, count(*) FROM mw_task GROUP BY lane),
@@ -51,76 +53,12 @@ pub(super) async fn conservation(db: &Db) -> Result<Conservation, DbError> {
              LEFT JOIN mw_lane l ON l.id = e.lane ORDER BY e.seq LIMIT $1)
          ORDER BY 1, job, source, host"
     ));
-    let mut found = Conservation::default();
-    let mut envelopes = 0;
-    for row in &db.all(query.bind(crate::MAX_LOST)).await? {
-        match row.get::<i64>(0)? {
-            0 => found.lanes.push(lane_count(row)?),
-            1 => {
-                let without_row: i64 = row.get(5)?;
-                found.without_row = without_row.unsigned_abs();
-                let (twice, misplaced) = (row.get::<i64>(8)?, row.get::<i64>(9)?);
-                found.twice = twice.unsigned_abs();
-                found.misplaced = misplaced.unsigned_abs();
-                envelopes = row.get::<i64>(6)? - row.get::<i64>(7)? - without_row + twice;
-            }
-            _ => found.lost.push(LostTask {
-                task_id: row.get(4)?,
-                job_name: row.get(1)?,
-                source: row.get(2)?,
-            }),
-        }
-    }
-    let rows: i64 = found.lanes.iter().map(|lane| lane.live + lane.finished).sum();
-    found.without_envelope = u64::try_from(rows - envelopes).unwrap_or(0);
-    Ok(found)
-}
-
-fn lane_count(row: &Row) -> Result<LaneCount, DbError> {
-    Ok(LaneCount {
-        job_name: row.get(1)?,
-        source: row.get(2)?,
-        host: Some(row.get::<String>(3)?).filter(|host| !host.is_empty()),
-        counts: Counts {
-            entered: row.get(5)?,
-            ended: row.get(6)?,
-            revived: row.get(7)?,
-            pruned: row.get(8)?,
-        },
-        live: row.get(9)?,
-        finished: row.get(10)?,
-    })
+    read_conservation(&db.all(query.bind(crate::MAX_LOST)).await?)
 }
 
 /// Turns lost tasks into dead letters and makes the counts what the rows say.
 pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconciled, DbError> {
-    let mut removed = tx.execute(Query::built(format!("DELETE {TWICE}"))).await?;
-    // Without its row, such a task is one of the lost.
-    tx.execute(Query::built(format!(
-        "DELETE FROM mw_task WHERE {UNKNOWN}
-            AND EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)"
-    )))
-    .await?;
-    let back = "UPDATE mw_task SET lane = e.lane FROM mw_envelope e
-        WHERE e.seq = mw_task.seq AND mw_task.lane <> e.lane";
-    let moved = tx.execute(Query::new(back)).await?;
-    // Unlike what ended by itself, nobody knows how far such a task came.
-    let query = Query::built(format!(
-        "INSERT INTO mw_finished (seq, lane, state, priority, run_at, attempt, max_attempts,
-           finished_at, error)
-         SELECT e.seq, e.lane, 4, e.stamp ->> 'priority', e.enqueued_at, 0,
-           e.stamp ->> 'maxAttempts', $1, $2 FROM mw_envelope e WHERE e.seq IN ({LOST} LIMIT $3)"
-    ));
-    let error = "its row had vanished or was damaged; look whether it ran before it is retried";
-    let discarded = tx.execute(query.bind(now).bind(error).bind(MAX_RECONCILED)).await?;
-    for sql in [
-        "DELETE FROM mw_task WHERE state <> 2
-            AND NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_task.seq)",
-        "DELETE FROM mw_finished
-          WHERE NOT EXISTS (SELECT 1 FROM mw_envelope e WHERE e.seq = mw_finished.seq)",
-    ] {
-        removed += tx.execute(Query::new(sql)).await?;
-    }
+    let remade = remake_rows(tx, now, &DIALECT).await?;
     let query = Query::built(format!(
         "WITH {FOUND}
          INSERT INTO mw_tally (lane, entered, ended)
@@ -132,7 +70,7 @@ pub(super) async fn reconcile(tx: &mut Tx<'_>, now: Timestamp) -> Result<Reconci
          ON CONFLICT (lane) DO UPDATE SET entered = excluded.entered, ended = excluded.ended,
            revived = 0, pruned = 0"
     ));
-    Ok(Reconciled { discarded, removed, moved, lanes: tx.execute(query).await? })
+    Ok(Reconciled { lanes: tx.execute(query).await?, ..remade })
 }
 
 /// How many tasks of a source have not ended, as counted; without row `except` if it is one.

@@ -9,7 +9,8 @@ use values::{TaskId, Timestamp};
 use super::changes::{AttemptRow, free_keys, record_attempt};
 use super::lists::{numbers, pairs};
 use super::schema::state;
-use crate::{AttemptReport, Beat, Rescued, WorkerRecord};
+use crate::engine::{Fate, lost};
+use crate::{Beat, Rescued, WorkerRecord};
 
 pub(super) async fn register(
     tx: &mut Tx<'_>,
@@ -112,40 +113,6 @@ pub(super) async fn rescue(
     );
     tx.execute(query.bind(numbers(back))).await?;
     Ok(rescued)
-}
-
-/// What becomes of a task whose worker died.
-#[derive(Clone, Copy)]
-enum Fate {
-    Back,
-    Cancelled,
-    Spent,
-}
-
-impl Fate {
-    fn of(cancelled: bool, spent: bool) -> Self {
-        match (cancelled, spent) {
-            (true, _) => Self::Cancelled,
-            (false, true) => Self::Spent,
-            (false, false) => Self::Back,
-        }
-    }
-
-    fn outcome(self) -> &'static str {
-        match self {
-            Self::Back => "retried",
-            Self::Cancelled => "cancelled",
-            Self::Spent => "discarded",
-        }
-    }
-}
-
-fn lost() -> AttemptReport {
-    AttemptReport {
-        code: Some("worker_lost".to_owned()),
-        error: Some("the worker that ran this attempt died or lost the store".to_owned()),
-        log: None,
-    }
 }
 
 /// Moves a task that has not ended into history.

@@ -86,7 +86,8 @@ suite! {
         is_answered_when_a_task_becomes_due,
         is_answered_while_other_calls_keep_the_store_busy,
         ends_after_the_time_asked_for,
-        loses_nothing_when_the_worker_goes_away;
+        loses_nothing_when_the_worker_goes_away,
+        counts_no_attempt_that_nobody_saw_before_the_worker_signed_off;
     attempts:
         count_when_they_start,
         do_not_count_for_prefetched_tasks,
@@ -121,6 +122,7 @@ suite! {
         are_told_what_does_not_exist;
     held:
         goes_to_other_releases_only,
+        goes_to_the_release_that_offers_it_before_all_others,
         is_discarded_after_the_limit,
         keeps_its_first_time_until_it_is_accepted;
     reading:

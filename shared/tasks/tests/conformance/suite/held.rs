@@ -1,9 +1,10 @@
 //! Tasks that a release does not accept.
 
-use tasks::{Settle, TaskFilter, TaskState};
+use futures_util::future::join3;
+use tasks::{LeaseRequest, Settle, TaskFilter, TaskState};
 use values::{Span, Timestamp};
 
-use crate::world::{JOBS, World, completed};
+use crate::world::{JOBS, World, completed, settlement};
 
 fn hold(release: &str) -> Settle {
     Settle::Hold { code: "unknown_job".to_owned(), release: release.to_owned() }
@@ -33,6 +34,36 @@ pub(crate) async fn goes_to_other_releases_only(world: &World) {
     let lease = world.lease_one(worker).await;
     assert_eq!(lease.attempt, 1);
     world.end(&lease, completed()).await;
+}
+
+/// The release that held it waits for work as well, and would hold it again.
+pub(crate) async fn goes_to_the_release_that_offers_it_before_all_others(world: &World) {
+    const TASKS: usize = 20;
+    let (blue, green) = (world.worker().await, world.worker().await);
+    let long_ago = world.now().before(Span::from_hours(1));
+    let other = (world.another)().await;
+    for _ in 0..10 {
+        let tasks = (0..TASKS).map(|_| world.task(JOBS[0])).collect();
+        world.store.enqueue(tasks).await.unwrap();
+        for lease in world.lease(blue).await {
+            world.end(&lease, hold("blue")).await;
+        }
+        let request = |worker, wait| LeaseRequest {
+            start: TASKS,
+            wait: Span::from_millis(wait),
+            ..world.request(worker)
+        };
+        let (leased, over, not_leased) = join3(
+            other.lease(request(green, 20_000)),
+            other.review_held("green".to_owned(), long_ago),
+            world.store.lease(request(blue, 300)),
+        )
+        .await;
+        assert!(over.unwrap().is_empty() && not_leased.unwrap().is_empty());
+        let leased = leased.unwrap();
+        assert_eq!(leased.len(), TASKS);
+        other.settle(leased.iter().map(|l| settlement(l, completed())).collect()).await.unwrap();
+    }
 }
 
 pub(crate) async fn is_discarded_after_the_limit(world: &World) {

@@ -116,3 +116,22 @@ pub(crate) async fn loses_nothing_when_the_worker_goes_away(world: &World) {
         assert_eq!(world.state(id).await, TaskState::Completed);
     }
 }
+
+pub(crate) async fn counts_no_attempt_that_nobody_saw_before_the_worker_signed_off(world: &World) {
+    for delay_us in (0..40).map(|step| step * 150) {
+        let worker = world.worker().await;
+        let mut waiting = world.store.lease(patient(world, worker));
+        assert!((&mut waiting).now_or_never().is_none());
+        let enqueueing = world.store.enqueue(vec![world.task(JOBS[0])]);
+        let leaving = async {
+            tokio::time::sleep(Duration::from_micros(delay_us)).await;
+            drop(waiting);
+            world.store.sign_off(worker).await.unwrap();
+        };
+        let (stored, ()) = futures_util::future::join(enqueueing, leaving).await;
+        let id = stored.unwrap()[0].task_id;
+        let summary = world.summary(id).await;
+        assert_eq!((summary.state, summary.attempt), (TaskState::Available, 0), "{delay_us} us");
+        world.store.cancel(id).await.unwrap();
+    }
+}
