@@ -10,12 +10,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 use contract::Contract;
 use database::Db;
-use job::{Facts, Registry, RegistryBuilder, Services};
+use job::{AlertSink, Facts, Registry, RegistryBuilder, Services};
 use manifest::Manifest;
 use reporting::{Event, MetricNames, Metrics, Scrubber, Sentry};
 use scheduling::{Producer, ProducerParts};
 use tasks::TaskStore;
-use values::{Clock, Source, Timestamp, hex};
+use values::{Clock, JobName, Source, Timestamp, hex};
 
 use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
@@ -80,6 +80,15 @@ impl Reporter {
                 message: &rejection.message,
             });
         }
+    }
+
+    /// Takes what a job wants a person to hear of.
+    pub fn alerts_of(&self, job: &JobName) -> AlertSink {
+        let (sentry, job) = (self.sentry.clone(), job.clone());
+        Arc::new(move |code, message| {
+            tracing::error!(code, reason = message, "a person is needed");
+            sentry.report(&Event::Alert { code, job_name: Some(&job), message });
+        })
     }
 }
 
@@ -245,7 +254,7 @@ impl App {
         let release = fingerprint(&manifest, &program.contract);
         let host = host_name();
         let mut facts = facts(&settings, &manifest, &manifest_origin, &host, &release);
-        facts.environment = settings.environment.clone().unwrap_or_default();
+        settings.environment().clone_into(&mut facts.environment);
         home.folder().clone_into(&mut facts.home);
         facts.settings.push(("database".to_owned(), format!("{database}, {}", location.shown())));
         let services = Services {
@@ -386,10 +395,9 @@ fn reporter(
         sources: manifest.sources.keys().cloned().collect(),
         schedules: manifest.schedules.keys().cloned().collect(),
     };
-    let environment = settings.environment.as_deref().unwrap_or("development");
+    let (dsn, environment) = (settings.sentry_dsn.as_ref(), settings.environment());
     let sentry =
-        Sentry::connect(settings.sentry_dsn.as_ref(), environment, VERSION, scrubber.clone())
-            .context("SENTRY_DSN")?;
+        Sentry::connect(dsn, environment, VERSION, scrubber.clone()).context("SENTRY_DSN")?;
     Ok(Reporter { metrics: Metrics::new(VERSION, names), sentry, scrubber })
 }
 

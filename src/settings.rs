@@ -76,7 +76,7 @@ pub const LOG_FORMAT: Variable = Variable {
 /// Where errors are reported.
 pub const SENTRY_DSN: Variable = Variable {
     name: "SENTRY_DSN",
-    purpose: "where panics, permanent failures and rejections are reported; nowhere when absent",
+    purpose: "where panics, permanent failures, rejections and alerts are reported; nowhere when absent",
     secret: true,
 };
 /// Which deployment this is.
@@ -117,8 +117,15 @@ pub const MEDIA_HOST_TOKEN: Variable = Variable {
     secret: true,
 };
 
+/// What a mail server proves itself with that hands over mails that came back.
+pub const BOUNCE_TOKEN: Variable = Variable {
+    name: "MAIN_WORKER_BOUNCE_TOKEN",
+    purpose: "token that mail servers give with mails that came back, at a door of `work --listen`",
+    secret: true,
+};
+
 /// Every variable, in the order they are documented.
-pub const VARIABLES: [Variable; 16] = [
+pub const VARIABLES: [Variable; 17] = [
     DATABASE_URL,
     DATABASE_LISTEN_URL,
     DATABASE_MAX_CONNECTIONS,
@@ -131,11 +138,15 @@ pub const VARIABLES: [Variable; 16] = [
     SENTRY_DSN,
     ENVIRONMENT,
     MEDIA_HOST_TOKEN,
+    BOUNCE_TOKEN,
     NO_COLOR,
     PAYLOAD_FILE,
     CONFIG_FILE,
     TASK_ID,
 ];
+
+/// The deployment that has no name.
+const DEFAULT_ENVIRONMENT: &str = "development";
 
 /// What the environment says, read once.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +175,8 @@ pub struct Settings {
     pub environment: Option<String>,
     /// [`MEDIA_HOST_TOKEN`].
     pub media_host_token: Option<Secret<String>>,
+    /// [`BOUNCE_TOKEN`].
+    pub bounce_token: Option<Secret<String>>,
     /// [`NO_COLOR`].
     pub no_color: bool,
     /// [`PAYLOAD_FILE`].
@@ -215,6 +228,7 @@ impl Settings {
             _ if name == MEDIA_HOST_TOKEN.name => {
                 self.media_host_token = Some(Secret::new(value));
             }
+            _ if name == BOUNCE_TOKEN.name => self.bounce_token = Some(Secret::new(value)),
             _ if name == NO_COLOR.name => self.no_color = true,
             _ if name == PAYLOAD_FILE.name => self.payload_file = Some(value.into()),
             _ if name == CONFIG_FILE.name => self.config_file = Some(value.into()),
@@ -226,6 +240,11 @@ impl Settings {
     /// The folder of the keys and the embedded database.
     pub fn home_folder(&self) -> &Path {
         self.home.as_deref().unwrap_or(Path::new(DEFAULT_FOLDER))
+    }
+
+    /// The name of the deployment.
+    pub fn environment(&self) -> &str {
+        self.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT)
     }
 
     /// Each variable with its value for a report; secrets as `[redacted]`, absent ones left out.
@@ -244,6 +263,7 @@ impl Settings {
             (SENTRY_DSN.name.to_owned(), redacted(self.sentry_dsn.is_some())),
             (ENVIRONMENT.name.to_owned(), self.environment.clone()),
             (MEDIA_HOST_TOKEN.name.to_owned(), redacted(self.media_host_token.is_some())),
+            (BOUNCE_TOKEN.name.to_owned(), redacted(self.bounce_token.is_some())),
         ];
         for (section, _) in &self.sections {
             shown.push((format!("{}{section}", SECTION_PREFIX.name), redacted(true)));

@@ -12,6 +12,7 @@ What it does to a mail is written in the recipient's local part:
     full...      552 after DATA           later...   452 after DATA
     slow...      the answer to RCPT takes longer than any test waits
     mute...      the mail is kept, the answer to DATA takes longer than any test waits
+    flood...     the answer to RCPT is one line without end
 
 A sender "nobody..." is refused with 550. With starttls and tls, clients have to sign in as "worker"
 with the password "testkit-smtp-password". Each mail becomes FOLDER/NUMBER.json, what Python's own
@@ -65,6 +66,10 @@ class Handler:
             return "421 4.3.2 going down"
         if address.startswith("slow"):
             await asyncio.sleep(LONGER_THAN_ANY_TEST)
+        while address.startswith("flood") and not server.transport.is_closing():
+            server._writer.write(b"a" * 65536)
+            await server._writer.drain()
+            await asyncio.sleep(0)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

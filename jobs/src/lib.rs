@@ -12,15 +12,20 @@ mod logs;
 mod monitoring;
 mod usage;
 
+pub use archival::{ArchivalFinding, ArchivalNeeds};
 pub use emails::{MailPreview, MailTemplates, preview_mails};
 use job::RegistryBuilder;
 
-pub use billing::{Preview, PreviewRow, open_gateway, preview_month};
+pub use billing::{Preview, PreviewRow, billing_needs, catalogue, no_run, open_gateway, preview_month};
 
 /// Registers every job, in the order of their names.
 pub fn register(jobs: &mut RegistryBuilder<'_>) {
     jobs.add::<accounts::LiftThrottle>();
     jobs.add::<accounts::SyncMarketplaceDetails>();
+    jobs.add::<archival::AnnounceRecording>();
+    jobs.add::<archival::ArchiveRecording>();
+    jobs.add::<archival::DeleteRecording>();
+    jobs.add::<archival::ReconcileRecordings>();
     jobs.add::<billing::ApplyGatewayEvent>();
     jobs.add::<billing::CloseMonth>();
     jobs.add::<billing::CollectOpenMonths>();
@@ -30,10 +35,6 @@ pub fn register(jobs: &mut RegistryBuilder<'_>) {
     jobs.add::<billing::RefundPayment>();
     jobs.add::<billing::SendInvoice>();
     jobs.add::<billing::WaiveMonth>();
-    jobs.add::<archival::AnnounceRecording>();
-    jobs.add::<archival::ArchiveRecording>();
-    jobs.add::<archival::DeleteRecording>();
-    jobs.add::<archival::ReconcileRecordings>();
     jobs.add::<emails::ApplyBounce>();
     jobs.add::<emails::CheckInNewAccounts>();
     jobs.add::<emails::CollectWaiting>();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use billing::AccountPlans;
 use contract::billing::CloseMonth;
-use database::{Db, Query};
+use database::{Db, DbError, Query};
 use models::billing::{PaymentCard, set_card, set_customer};
 use models::{Account, BillingProvider, accounts, plans};
 use payments::scripted::{ScriptedGateway, TestCard};
@@ -76,8 +76,7 @@ pub async fn month_end(
     let (charged, rss) = work_off(scratch, &gateway, &mail).await?;
     ensure_charged(&app.db, accounts, month).await?;
     let (mailed, more) = work_off(scratch, &gateway, &[]).await?;
-    let mails = "SELECT count(*) FROM outgoing_email WHERE state = 'sent'";
-    ensure!(count(&app.db, mails).await? == i64::from(accounts), "not every invoice was mailed");
+    ensure_mailed(&app.db, accounts).await?;
     let books = models::billing::balances(&app.db, None).await?;
     let per_second = |time: Duration| super::per_second(u64::from(accounts), time);
     Ok(MonthEndReport {
@@ -95,6 +94,17 @@ async fn ensure_charged(db: &Db, accounts: u32, month: Month) -> Result<()> {
     let paid = "SELECT count(*) FROM billing_record WHERE state = 'paid'";
     let paid = count(db, paid).await?;
     ensure!(paid == i64::from(accounts), "{paid} of {accounts} accounts were charged for {month}");
+    Ok(())
+}
+
+async fn ensure_mailed(db: &Db, accounts: u32) -> Result<()> {
+    let states = "SELECT state || coalesce(': ' || message, ''), count(*) FROM outgoing_email
+      GROUP BY 1 ORDER BY 1";
+    let rows = db.all(Query::new(states)).await?;
+    let states: Vec<(String, i64)> =
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, DbError>>()?;
+    let sent: i64 = states.iter().filter(|(state, _)| state.starts_with("sent")).map(|s| s.1).sum();
+    ensure!(sent == i64::from(accounts), "not every invoice was mailed: {states:?}");
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! `main-worker check`: whether everything a worker needs is there, and what to do if not.
 
 mod against;
+mod archival;
 mod conservation;
 mod gateway;
 mod mail;
+mod needs;
 mod server;
 mod sources;
 
@@ -18,7 +20,7 @@ use super::{Exit, Invocation, exit};
 use crate::app::{App, read_manifest};
 use crate::clock::SystemClock;
 use crate::configuration::{self, Sections};
-use crate::keys::read_keys;
+use crate::keys::{Keys, read_keys};
 use crate::storage::{self, Access, Location};
 use crate::writable;
 
@@ -135,6 +137,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
 }
 
 async fn everything(invocation: &Invocation, findings: &mut Findings) {
+    findings.add("environment", Ok(((), needs::environment(&invocation.settings))));
     let Some(manifest) = findings.add("manifest", manifest(invocation)) else {
         // Nothing else means anything under rules that cannot be read.
         return;
@@ -162,8 +165,19 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
         }
     }
     if let Some(sections) = sections {
+        let settings = &invocation.settings;
+        for (what, found) in needs::billing(settings, &manifest, &sections) {
+            findings.add(what, found);
+        }
+        let doors = keys.and_then(|keys| needs::doors(settings, &manifest, &sections, &keys));
+        if let Some(found) = doors {
+            findings.add("doors", found);
+        }
         if let Some(found) = mail::reach(&manifest, &sections).await {
             findings.add("mail server", found);
+        }
+        for (what, found) in archival::reach(invocation, &manifest, &sections).await {
+            findings.add(what, found);
         }
         for (name, found) in sources::reach(&manifest, &sections).await {
             findings.add(&format!("log source {name}"), found);
@@ -173,7 +187,7 @@ async fn everything(invocation: &Invocation, findings: &mut Findings) {
 
 fn manifest(invocation: &Invocation) -> Result<(Manifest, String)> {
     let (manifest, origin) = read_manifest(&invocation.settings, &invocation.program)?;
-    let Manifest { worker: _, sources, jobs, schedules, watch: _ } = &manifest;
+    let Manifest { worker: _, sources, jobs, schedules, watch: _, lines: _ } = &manifest;
     let (sources, jobs, schedules) = (sources.len(), jobs.len(), schedules.len());
     let detail = format!("{origin}: {sources} sources, {jobs} jobs, {schedules} schedules");
     Ok((manifest, detail))
@@ -209,7 +223,7 @@ fn keys_of(
     invocation: &Invocation,
     manifest: &Manifest,
     location: &Location,
-) -> Result<((), String)> {
+) -> Result<(Keys, String)> {
     let now = SystemClock.now();
     let home = location.home(invocation.settings.home_folder(), now)?;
     let keys = read_keys(&home, manifest)?;
@@ -231,7 +245,7 @@ fn keys_of(
     let view = keys.file.public_view();
     let (proof, sealing) = (view.proof.len(), view.sealing.len());
     let shown = home.keys_path().display().to_string();
-    Ok(((), format!("{shown}: {proof} prove sources, {sealing} open configuration")))
+    Ok((keys, format!("{shown}: {proof} prove sources, {sealing} open configuration")))
 }
 
 async fn database(location: Location) -> Result<((), String)> {

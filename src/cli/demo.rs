@@ -221,7 +221,7 @@ fn report(
         grouped(rate),
         whole.as_secs_f64(),
     ));
-    next(out, path);
+    next(out, path, &COMMANDS.map(|(command, what)| (command.to_owned(), what)));
     matches
 }
 
@@ -251,20 +251,23 @@ fn usage_table(out: Output, found: &Found, company: &Company) {
     out.table(&cells, &rows);
 }
 
+/// What to try after a day, with what it shows.
+const COMMANDS: [(&str, &str); 7] = [
+    ("tasks list", "what ran"),
+    ("tasks rejections", "what was refused"),
+    ("jobs show logs/process_log", "what a job expects"),
+    ("export usage", "usage as JSON Lines"),
+    ("enqueue monitoring/report_environment", "ask for work"),
+    ("work --until-empty", "do it"),
+    ("work --listen 127.0.0.1:9100", "a worker with schedules and metrics"),
+];
+
 /// Commands that work in the folder as it is now.
-fn next(out: Output, path: &Path) {
+fn next(out: Output, path: &Path, commands: &[(String, &str)]) {
     let program = program();
     out.line("\nWhat to try next:\n");
     out.line(&format!("  cd {}", path.display()));
-    for (command, what) in [
-        ("tasks list", "what ran"),
-        ("tasks rejections", "what was refused"),
-        ("jobs show logs/process_log", "what a job expects"),
-        ("export usage", "usage as JSON Lines"),
-        ("enqueue monitoring/report_environment", "ask for work"),
-        ("work --until-empty", "do it"),
-        ("work --listen 127.0.0.1:9100", "a worker with schedules and metrics"),
-    ] {
+    for (command, what) in commands {
         out.line(&format!("  {program} {command:<38} # {what}"));
     }
 }

@@ -4,7 +4,7 @@ mod preview;
 
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
-use models::outbox::{self, EmailState, OutgoingEmail, Suppression};
+use models::outbox::{self, Bounce, EmailState, OutgoingEmail, Suppression};
 use serde_json::json;
 
 use super::output::printable;
@@ -30,7 +30,7 @@ enum Emails {
     Preview(preview::Arguments),
     /// List mails of the outbox, newest first, with what the mail server said
     List {
-        /// Only these states: waiting, sending, sent, refused, unknown, suppressed, withheld, failed
+        /// Only these states: waiting, sending, sent, refused, unknown, bounced, suppressed, withheld, failed
         #[arg(long, value_name = "STATE", value_delimiter = ',')]
         state: Vec<EmailState>,
         /// Mails at the most
@@ -40,6 +40,12 @@ enum Emails {
     /// List addresses that are sent no mail, newest first, and why
     Suppressed {
         /// Addresses at the most
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// List mails that came back, newest first, also those that may still be delivered
+    Bounces {
+        /// Bounces at the most
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
@@ -55,6 +61,7 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
         Emails::Preview(arguments) => preview::execute(invocation, &arguments),
         Emails::List { state, limit } => list(invocation, &state, limit).await,
         Emails::Suppressed { limit } => suppressed(invocation, limit).await,
+        Emails::Bounces { limit } => bounces(invocation, limit).await,
         Emails::Allow { address } => allow(invocation, &address).await,
     }
 }
@@ -114,6 +121,33 @@ async fn suppressed(invocation: &Invocation, limit: u32) -> Result<Exit> {
         };
         let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
         output.table(&["ADDRESS", "REASON", "SINCE", "EVENT"], &rows);
+    }
+    Ok(Exit::Completed)
+}
+
+async fn bounces(invocation: &Invocation, limit: u32) -> Result<Exit> {
+    let app = invocation.open().await?;
+    let bounces = outbox::bounces(&app.db, limit).await?;
+    let output = invocation.output;
+    if output.is_json() {
+        let bounce = |bounce: &Bounce| {
+            let Bounce { event_id, address, kind, email, status, message, at } = bounce;
+            json!({ "event": event_id, "address": address, "kind": kind, "mail": email,
+                "status": status, "message": message, "at": at })
+        };
+        output.json(&bounces.iter().map(bounce).collect::<Vec<_>>());
+    } else if bounces.is_empty() {
+        output.line("no mail came back");
+    } else {
+        let row = |bounce: &Bounce| {
+            let Bounce { event_id: _, address, kind, email, status, message, at } = bounce;
+            let said = message.iter().flat_map(|text| text.chars()).take(LONGEST_ANSWER);
+            let mail = email.map(|id| id.to_string()).unwrap_or_default();
+            let status = status.clone().unwrap_or_default();
+            vec![at.to_string(), address.clone(), kind.to_string(), status, mail, said.collect()]
+        };
+        let rows: Vec<Vec<String>> = bounces.iter().map(row).collect();
+        output.table(&["AT", "ADDRESS", "KIND", "STATUS", "MAIL", "ANSWER"], &rows);
     }
     Ok(Exit::Completed)
 }

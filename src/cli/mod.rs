@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod migrate;
 mod output;
+mod recordings;
 mod run;
 mod schedules;
 mod tasks;
@@ -90,6 +91,8 @@ enum Command {
     Import(transfer::ImportArguments),
     /// Write accounts, projects, streams or usage as JSON Lines
     Export(transfer::ExportArguments),
+    /// List recordings, and say who is told of them
+    Recordings(recordings::Arguments),
     /// Show what mails look like, what became of them, and who gets none
     Emails(emails::Arguments),
     /// Show what a month costs and cost, approve its run, and stop all charges
@@ -303,6 +306,7 @@ impl Command {
             Self::Migrate(arguments) => migrate::execute(invocation, arguments).await,
             Self::Import(arguments) => transfer::import(invocation, arguments).await,
             Self::Export(arguments) => transfer::export(invocation, arguments).await,
+            Self::Recordings(arguments) => recordings::execute(invocation, arguments).await,
             Self::Emails(arguments) => emails::execute(invocation, arguments).await,
             Self::Billing(arguments) => billing::execute(invocation, arguments).await,
             Self::Bench(arguments) => bench::execute(invocation, arguments).await,

@@ -20,7 +20,7 @@ use values::{Clock, FixedClock, Secret, Span, TaskId, Timestamp};
 use super::{Exit, Invocation};
 use crate::app::App;
 use crate::configuration::{self, Sections};
-use crate::work::{Ended, prepare, prepare_follow_ups, run_handler};
+use crate::work::{Ended, Prepared, prepare, prepare_follow_ups, run_handler};
 
 /// Follow-ups run in one go at the most, so that a job that asks for itself ends.
 const MAX_FOLLOW_UPS: usize = 10_000;
@@ -164,7 +164,8 @@ impl OneShot<'_> {
         let (mut report, mut exit, first) = self.one(&envelope, None).await?;
         let mut waiting: VecDeque<NewTask> = first.into();
         while let Some(task) = waiting.pop_front() {
-            if exit != Exit::Completed || report.ran.len() >= MAX_FOLLOW_UPS {
+            let is_elsewhere = task.host.as_ref().is_some_and(|host| *host != self.app.host);
+            if exit != Exit::Completed || report.ran.len() >= MAX_FOLLOW_UPS || is_elsewhere {
                 // What does not run here is stored, so that nothing is lost.
                 let id = task.stamp.task_id;
                 self.app.store.enqueue(vec![task]).await?;
@@ -221,6 +222,9 @@ impl OneShot<'_> {
                 return Ok((report, exit, Vec::new()));
             }
         };
+        if let Some(host) = prepared.host.as_ref().filter(|host| **host != app.host) {
+            return Ok((self.elsewhere(&prepared, host), Exit::Rejected, Vec::new()));
+        }
         let task_id = id.unwrap_or_else(|| TaskId::new(app.clock.now(), tasks::random_bytes()));
         let (job, source) = (prepared.job.clone(), prepared.source.clone());
         let row = app.manifest.jobs.get(&job);
@@ -238,6 +242,7 @@ impl OneShot<'_> {
             progress: Arc::new(move |progress| {
                 *sink.lock().expect("no one panics while holding it") = Some(progress);
             }),
+            alert: app.reporter.alerts_of(&job),
             effects: Effects::new(app.db.clone(), Arc::clone(&self.clock), task_id),
         };
         let log = reporting::AttemptLog::new(0);
@@ -256,6 +261,22 @@ impl OneShot<'_> {
         };
         let (exit, more) = self.conclude(ended, task_id, &inherited, &mut report).await;
         Ok((report, exit, more))
+    }
+
+    /// What is told of a task whose file is on another host: a file of that path here is another.
+    fn elsewhere(&self, prepared: &Prepared, host: &str) -> Report {
+        let here = &self.app.host;
+        Report {
+            outcome: "rejected",
+            job_name: prepared.job.to_string(),
+            source: prepared.source.to_string(),
+            proof: "local",
+            error: Some(format!(
+                "the task is for the host `{host}`, this one is `{here}`; run it there, or \
+                 `main-worker enqueue` it for the worker of that host"
+            )),
+            ..Report::default()
+        }
     }
 
     async fn conclude(

@@ -16,7 +16,7 @@ const MAX_LISTED: usize = 10_000;
 pub enum FolderError {
     /// It holds an earlier demonstration, and `--force` was not given.
     #[error(
-        "{0} holds an earlier demo; go on with it there, or make it anew: main-worker demo --folder {0} --force"
+        "{0} holds an earlier demo; go on with it there, or make it anew: the same command with --force"
     )]
     EarlierDemo(String),
     /// It holds something else.

@@ -240,7 +240,7 @@ pub fn manifest(folder: &Path, month: Month) -> String {
          [domains.logs.log_sources.{LOG_SOURCE}]\nformat = \"cloudfront\"\n\
          location = \"logs/{LOG_SOURCE}\"\n\n\
          [domains.archival]\nstore = {store}\nfolders = [{media}]\n\n\
-         [domains.billing]\nfirst_month = \"{month}\"\ncard_url = \"https://example.com/account\"\n\
+         [domains.billing]\nfirst_month = \"{month}\"\n\
          tax_basis_points = {{ DE = 1900, FR = 2000 }}\n\n\
          [domains.billing.issuer]\nlegal_name = \"Example Streaming GmbH\"\n\
          address = [\"Hafenstrasse 1\", \"20457 Hamburg\", \"Germany\"]\n\

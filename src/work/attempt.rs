@@ -48,6 +48,8 @@ pub struct Prepared {
     pub job: JobName,
     /// Who asks.
     pub source: Source,
+    /// The only host that may run it, as its payload says.
+    pub host: Option<String>,
     /// The payload's text.
     pub payload: RawJson,
     /// Opened sections.
@@ -147,6 +149,7 @@ fn prepare_with(
     Ok(Prepared {
         handler: Arc::clone(handler),
         source: admitted.source,
+        host: admitted.host,
         payload: envelope.job_payload.clone(),
         scrub: app.reporter.scrubber.guard(texts),
         sections,
@@ -186,7 +189,8 @@ pub async fn run_handler(
     let stop = CancellationToken::new();
     parts.cancellation = stop.clone();
     let cx = Context::new(parts);
-    let Prepared { handler, job: _, source: _, payload, sections, inherited: _, scrub } = prepared;
+    let Prepared { handler, job: _, source: _, host: _, payload, sections, inherited: _, scrub } =
+        prepared;
     let handled = AssertUnwindSafe(handler.run(&cx, payload.as_str(), sections)).catch_unwind();
     tokio::pin!(handled);
     let ended = tokio::select! {
@@ -342,6 +346,7 @@ async fn attempt(
         clock: Arc::clone(clock),
         cancellation,
         progress,
+        alert: app.reporter.alerts_of(&about.job),
         effects: Effects::new(app.db.clone(), Arc::clone(clock), about.task_id),
     };
     let inherited = prepared.inherited.clone();

@@ -18,7 +18,7 @@ use reporting::Event;
 use tasks::Progress;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
-use values::Timestamp;
+use values::{Span, Timestamp};
 use work_loop::{LOOK_EVERY, LOOK_LIMIT, Lease, Watch, next_tick};
 
 use watched::Watched;
@@ -33,6 +33,8 @@ use crate::app::App;
 const HELD_EVERY: Duration = Duration::from_secs(5);
 /// How often queue depths are measured for the metrics.
 const DEPTHS_EVERY: Duration = Duration::from_secs(10);
+/// How often the outbox is measured for the metrics.
+const OUTBOX_EVERY: Duration = Duration::from_mins(1);
 /// How often progress is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,7 @@ pub(super) struct Chores {
     rescue: Chore,
     held: Chore,
     depths: Chore,
+    outbox: Chore,
     progress: Chore,
     books: Chore,
     folders: Chore,
@@ -103,6 +106,7 @@ impl Chores {
             rescue: Chore::new(LOOK_EVERY.to_std()),
             held: Chore::new(HELD_EVERY),
             depths: Chore::new(DEPTHS_EVERY),
+            outbox: Chore::new(OUTBOX_EVERY),
             progress: Chore::new(PROGRESS_EVERY),
             books: Chore::new(conservation::EVERY),
             folders: Chore::new(watched::EVERY),
@@ -123,6 +127,7 @@ impl Chores {
             self.progress.turn(|| Box::pin(write_progress(app.clone(), Arc::clone(latest))));
         }
         self.depths.turn(|| Box::pin(measure(app.clone())));
+        self.outbox.turn(|| Box::pin(measure_outbox(app.clone())));
         if draining {
             return;
         }
@@ -226,6 +231,19 @@ async fn measure(app: App) {
         Some(reporting::QueueDepth { job_name, state, tasks, oldest })
     });
     app.reporter.metrics.set_queue(rows.collect());
+}
+
+/// Measures the outbox for the metrics.
+async fn measure_outbox(app: App) {
+    match models::outbox::unsent(&app.db).await {
+        Ok(found) => {
+            let (mails, oldest) = found.map_or((0, Span::ZERO), |unsent| {
+                (unsent.count, app.clock.now().since(unsent.oldest))
+            });
+            app.reporter.metrics.set_outbox(mails, oldest);
+        }
+        Err(error) => tracing::debug!(error = %error, "outbox not measured"),
+    }
 }
 
 async fn write_progress(app: App, latest: Arc<Mutex<BTreeMap<Lease, Progress>>>) {

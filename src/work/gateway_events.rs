@@ -12,14 +12,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use contract::billing::{ApplyGatewayEvent, Payments};
 use database::Db;
-use models::billing::{GatewayEvent, keep_event};
+use models::billing::{GatewayEvent, applied, keep_event};
 use payments::webhook::{self, Event, MAX_BODY_BYTES, SIGNATURE_HEADER, WebhookError};
+use payments::{Mode, StripeSettings};
 use scheduling::{Producer, TaskOptions};
 use values::{Clock, Secret};
 
 use crate::app::App;
 use crate::clock::SystemClock;
 
+/// The result of an event that is of no concern to the key.
+const OTHER_MODE: &str = "other_mode";
 /// The section that holds the secrets.
 const SECTION: &str = "payments";
 
@@ -28,6 +31,8 @@ struct Door {
     db: Db,
     producer: Producer,
     secrets: Vec<Secret<String>>,
+    /// Whether the key moves real money: events of the other mode are kept and not applied.
+    live: bool,
 }
 
 /// The route, if the worker's configuration has a secret for it.
@@ -44,7 +49,8 @@ pub(super) fn route(app: &App) -> Result<Router> {
         return Ok(Router::new());
     }
     let producer = app.producer("webhook")?;
-    let door = Door { db: app.db.clone(), producer, secrets: payments.webhook_secrets };
+    let live = StripeSettings::new(payments.secret_key).mode()? == Mode::Live;
+    let door = Door { db: app.db.clone(), producer, secrets: payments.webhook_secrets, live };
     Ok(Router::new()
         .route("/hooks/payments", post(take))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -82,6 +88,9 @@ async fn take(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> (Sta
 
 impl Door {
     /// Keeps an event and asks for its job; `false` if it was kept before.
+    ///
+    /// An event of the other mode, about test money beside a live key or the other way round, is
+    /// kept with that as its result.
     async fn keep(&self, event: &Event) -> Result<bool> {
         let kept = GatewayEvent {
             id: event.id.clone(),
@@ -94,6 +103,16 @@ impl Door {
         let tx = &mut transaction.tx();
         if !keep_event(tx, &kept, SystemClock.now()).await? {
             return Ok(false);
+        }
+        if event.live != self.live {
+            applied(tx, &kept.id, OTHER_MODE, SystemClock.now()).await?;
+            transaction.commit().await?;
+            tracing::warn!(
+                event = event.id,
+                live = event.live,
+                "an event of the gateway's other mode is kept and not applied"
+            );
+            return Ok(true);
         }
         let payload = ApplyGatewayEvent { event_id: kept.id };
         let stored = self.producer.enqueue_in(tx, &payload, TaskOptions::default()).await?;

@@ -13,6 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{self, Bounds};
 use crate::app::App;
 
 /// A loop that has not turned for so long is stuck.
@@ -87,31 +88,31 @@ pub(super) async fn serve(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    tracing::info!(address = %bound, "serving /livez, /readyz and /metrics");
     if !bound.ip().is_loopback() {
         tracing::warn!(
             address = %bound,
             "whoever reaches this address may read the metrics; 127.0.0.1 keeps them to this machine"
         );
     }
-    let publish = super::publish::route(&app);
-    let gateway_events = super::gateway_events::route(&app).map_err(std::io::Error::other)?;
-    let record_done = super::record_done::route(&app).map_err(std::io::Error::other)?;
-    let router = Router::new()
+    let wrong = std::io::Error::other;
+    let doors = [
+        ("/hooks/publish", super::publish::route(&app)),
+        ("/hooks/record-done", super::record_done::route(&app).map_err(wrong)?),
+        ("/hooks/payments", super::gateway_events::route(&app).map_err(wrong)?),
+        ("/hooks/bounces", super::bounces::route(&app).map_err(wrong)?),
+    ];
+    let mut names = vec!["/livez", "/readyz", "/metrics"];
+    let mut router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Shown { app, pulse })
-        .merge(publish)
-        .merge(record_done)
-        .merge(gateway_events);
-    tokio::spawn(async move {
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(error = %error, "the HTTP server ended");
-        }
-    });
+        .with_state(Shown { app, pulse });
+    for (name, door) in doors.into_iter().filter(|(_, door)| door.has_routes()) {
+        names.push(name);
+        router = router.merge(door);
+    }
+    tracing::info!(address = %bound, "serving {}", names.join(", "));
+    tokio::spawn(connections::serve(listener, router, Bounds::of_this_process(), stop));
     Ok(())
 }
 

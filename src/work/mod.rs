@@ -1,7 +1,9 @@
 //! The work loop: leases tasks, runs attempts, settles them, and ends without losing any.
 
 mod attempt;
+mod bounces;
 mod chores;
+mod connections;
 mod gateway_events;
 mod handlers;
 mod heartbeat;

@@ -126,7 +126,7 @@ pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     let (settings, until_empty) = (core_settings(&app, &options), options.until_empty);
     tracing::info!(
         worker = %app.manifest.worker.name, host = %app.host, version = VERSION,
-        release = %app.release, concurrency = settings.concurrency, jobs = jobs.len(), "working"
+        environment = app.settings.environment(), release = %app.release, concurrency = settings.concurrency, jobs = jobs.len(), "working"
     );
     let mut shell = Shell {
         core: Core::new(settings),

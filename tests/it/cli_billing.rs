@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use database::{Db, Query};
 use main_worker::clock::SystemClock;
 use payments::scripted::{ScriptedGateway, TestCard};
 use payments::webhook;
@@ -124,9 +125,18 @@ async fn a_month_is_previewed_approved_charged_and_reported() {
     let csv = shell.ok(&["billing", "preview", "--month", month, "--csv"]);
     assert!(csv.starts_with("account,name,outcome,currency,list_price,net,tax"), "{csv}");
     assert!(csv.contains("\"'=Otter, Lane 1\",charge,USD,100.00,100.00,19.00,0.00,119.00,119.00"));
+    assert_eq!(
+        (preview["noRun"].as_str(), preview["rows"][0]["bill"]["netMinor"].as_i64()),
+        (None, Some(10_000))
+    );
     shell
         .run(&["billing", "approve", "--month", month])
         .fails(65, &["enqueue billing/close_month"]);
+    let before = company.month.parse::<Month>().unwrap().previous().unwrap().to_string();
+    let elsewhere = format!("{before} is before first_month {month} of [domains.billing]");
+    shell.run(&["billing", "approve", "--month", &before]).fails(65, &[&elsewhere]);
+    let told = shell.ok(&["billing", "preview", "--month", &before]);
+    assert!(told.contains(&format!("the run: none; {elsewhere}")), "{told}");
 
     company.close();
     assert_eq!(company.taken(), 0);
@@ -173,6 +183,155 @@ async fn a_month_is_previewed_approved_charged_and_reported() {
     assert_eq!(late.trim(), "no usage arrived after the month was frozen");
 }
 
+/// An account whose figures cannot be costs its own row, and the command's exit code.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_usage_that_cannot_be_is_a_row_with_its_reason() {
+    let accounts = [1, 2, 3].map(|number| (number, "free", None));
+    let company = Company::new("", &accounts).await;
+    company.close();
+    let db = Db::open_sqlite(&company.shell.home().join("main.db")).await.unwrap();
+    let month: Month = company.month.parse().unwrap();
+    for (number, bytes) in [(1, -5), (2, i64::MAX), (3, 7)] {
+        for table in ["billing_usage", "usage_account_month"] {
+            let now = if table == "billing_usage" { 0 } else { bytes };
+            let columns = "account_id, month, bandwidth_bytes, storage_bytes, peer_milliseconds";
+            let more = match table {
+                "billing_usage" => ("frozen_at", "0"),
+                _ => ("fms_bytes, hls_bytes, vod_bytes, lines, updated_at", "0, 0, 0, 0, 0"),
+            };
+            let sql = format!(
+                "INSERT INTO {table} ({columns}, {}) VALUES ($1, $2, $3, 0, 0, {})
+                   ON CONFLICT (account_id, month) DO UPDATE SET bandwidth_bytes = $3",
+                more.0, more.1
+            );
+            db.execute(Query::built(sql).bind(id(number)).bind(month).bind(now)).await.unwrap();
+        }
+    }
+    db.close().await;
+    let shell = &company.shell;
+    let ran = shell.run(&["billing", "late-usage", "--month", &company.month, "--csv"]);
+    ran.fails(70, &["usage of 2 accounts cannot be; correct"]);
+    let rows: Vec<&str> = ran.stdout.lines().skip(1).collect();
+    for (row, number, now, problem) in [
+        (rows[0], 1, "-5", "bandwidth of -5 cannot be"),
+        (rows[1], 2, "9223372036854775807", "bandwidth of 9223372036854775807 cannot be"),
+        (rows[2], 3, "7", ""),
+    ] {
+        assert!(row.starts_with(&format!("{},0,{now},0,0,0,0,", id(number))), "{row}");
+        assert!(row.contains(problem), "{row}");
+    }
+    assert_eq!(rows.len(), 3);
+    let command = ["billing", "late-usage", "--month", &company.month, "--output", "json"];
+    let rows = shell.run(&command).json();
+    assert_eq!(rows["accounts"][0]["now"]["bandwidthBytes"], -5);
+    assert!(rows["accounts"][0]["problem"].is_string() && rows["accounts"][2]["problem"].is_null());
+}
+
+/// What would cost money later is refused with its line and key, and nothing of the file is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_line_of_an_import_is_told_and_nothing_is_stored() {
+    let company = Company::new("", &[(1, "free", Some(TestCard::Good)), (2, "free", None)]).await;
+    let shell = &company.shell;
+    let details =
+        |details: Value| json!({ "kind": "details", "accountId": id(2), "details": details });
+    let with = |key: &str, value: Value| {
+        let mut given = json!({ "currency": "USD" });
+        given[key] = value;
+        details(given)
+    };
+    let card = |key: &str, value: &str| {
+        let mut given = json!({ "kind": "card", "accountId": id(2), "customer": "cus_2",
+            "card": "pm_2", "brand": "visa", "last4": "4242", "validThrough": "2030-01" });
+        given[key] = value.into();
+        given
+    };
+    let settled = |month: &str, minor: i64| {
+        json!({ "kind": "month", "accountId": id(2), "month": month, "state": "paid",
+            "totalMinor": minor, "currency": "USD" })
+    };
+    let running = SystemClock.now().month().to_string();
+    let db = Db::open_sqlite(&shell.home().join("main.db")).await.unwrap();
+    let known = db.first(Query::new("SELECT c.id, u.customer FROM payment_card c JOIN payment_customer u ON u.account_id = c.account_id"));
+    let known = known.await.unwrap().unwrap();
+    let (known_card, known_customer) =
+        (known.get::<String>(0).unwrap(), known.get::<String>(1).unwrap());
+    let cases = [
+        (with("country", json!("UK")), "`country`: `UK` is not a country; write its two ISO 3166"),
+        (with("country", json!("de")), "`country`: `de` is not a country"),
+        (with("country", json!("Germany")), "`country`: `Germany` is not a country"),
+        (with("currency", json!("XXX")), "`currency`: nothing is sold in it"),
+        (with("legalName", json!("a\u{1b}[31m")), "`legalName`: expected 1 to 200 characters"),
+        (
+            with("legalName", json!("x".repeat(900_000))),
+            "`legalName`: expected 1 to 200 characters",
+        ),
+        (with("taxId", json!("a\u{202e}b")), "`taxId`: expected"),
+        (with("address", json!("1\n".repeat(10_000))), "`address`: has 10001 lines, at most 19"),
+        (with("copyAddresses", json!(["nonsense"])), "`copyAddresses`: expected an address"),
+        (with("copyAddresses", json!(["a@b.example\nBcc: x@evil.example"])), "`copyAddresses`"),
+        (with("copyAddresses", json!(vec!["a@b.example"; 20])), "`copyAddresses`: 20 addresses"),
+        (with("poNr", json!("1")), "`poNr`: no line of this kind has such a key"),
+        (card("card", ""), "a payment method id of the gateway has 1 to 255"),
+        (card("customer", "c&amount=1"), "a customer id of the gateway has 1 to 255"),
+        (card("last4", "42424242"), "`last4`: expected the last four digits"),
+        (card("brand", "<b>\n"), "`brand`: expected a name such as `visa`"),
+        (card("card", &known_card), &format!("`card`: `{known_card}` is of {}", id(1))),
+        (
+            card("customer", &known_customer),
+            &format!("`customer`: `{known_customer}` is of {}", id(1)),
+        ),
+        (settled(&running, 1), "has not ended; nobody can have settled it"),
+        (settled("2016-01", 1), "the account was made at 2017-08-01T00:00:00Z, after 2016-01"),
+        (settled(&company.month, -1), "`totalMinor`: -1 is not within 0 to"),
+        (settled(&company.month, i64::MAX), "`totalMinor`"),
+        (json!("no object"), "expected a JSON object"),
+    ];
+    let good = details(json!({ "currency": "USD", "legalName": "Otter Lane Ltd",
+        "address": "1 Lane\nLeeds", "country": "GB", "poNumber": "PO 7",
+        "copyAddresses": ["books@customer.example"] }));
+    let mut lines = vec![good.to_string()];
+    lines.extend(cases.iter().map(|(line, _)| line.to_string()));
+    shell.write("rows.jsonl", lines.join("\n").as_bytes());
+    let refused = shell.run(&["billing", "import", "rows.jsonl"]);
+    let count = format!("{} bad lines in rows.jsonl; nothing is stored", cases.len());
+    refused.fails(65, &[&count]);
+    for (at, (_, told)) in cases.iter().enumerate() {
+        let line = format!("line {}", at + 2);
+        let is_told = |text: &&str| text.contains(&line) && text.contains(told);
+        assert!(
+            refused.stderr.lines().any(|text| is_told(&text)),
+            "{line}: {told}\n{}",
+            refused.stderr
+        );
+    }
+    let stored =
+        db.all(Query::new("SELECT legal_name FROM billing_details WHERE legal_name <> ''"));
+    assert_eq!(stored.await.unwrap().len(), 0);
+    db.close().await;
+
+    let month = [settled(&company.month, 10_000)];
+    let both = [good, month[0].clone()];
+    assert_eq!(company.import("billing import", &both).trim(), "2 lines stored, 0 known already");
+    assert_eq!(company.import("billing import", &both).trim(), "0 lines stored, 2 known already");
+    shell.write("rows.jsonl", settled(&company.month, 10_001).to_string().as_bytes());
+    let told = format!("`month`: {} is settled here already: paid, 100.00 USD", company.month);
+    shell.run(&["billing", "import", "rows.jsonl"]).fails(65, &[&told]);
+}
+
+/// What is sold can be read without looking for a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plans_that_are_sold_are_shown() {
+    let shell = Shell::with_manifest("");
+    let table = shell.ok(&["billing", "plans"]);
+    assert!(table.contains("$100") && table.contains("150.00 GiB"), "{table}");
+    let plans = shell.json(&["billing", "plans"]);
+    let basic = plans["plans"].as_array().unwrap().iter().find(|plan| {
+        (plan["provider"].as_str(), plan["product"].as_str(), plan["plan"].as_str())
+            == (Some("cine.io"), Some("broadcast"), Some("basic"))
+    });
+    assert_eq!(basic.unwrap()["prices"], json!([{ "minor": 10_000, "currency": "USD" }]));
+}
+
 /// The way over: what another system has settled is not billed, and a month is compared first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_company_changes_over_from_another_system() {
@@ -184,7 +343,11 @@ async fn a_company_changes_over_from_another_system() {
         .map(|(number, minor)| json!({ "accountId": id(number), "totalMinor": minor, "currency": "USD" }));
     let lines: Vec<String> = theirs.iter().map(Value::to_string).collect();
     shell.write("theirs.jsonl", lines.join("\n").as_bytes());
-    let found = shell.json(&["billing", "compare", "--month", month, "theirs.jsonl"]);
+    let compare = ["billing", "compare", "--month", month, "theirs.jsonl", "--output", "json"];
+    let ran = shell.run(&compare);
+    ran.fails(70, &[]);
+    let found = ran.json();
+    assert_eq!(found["differences"][2]["why"], "nothing is due");
     let differences: Vec<(i64, i64)> = found["differences"]
         .as_array()
         .unwrap()
@@ -232,6 +395,12 @@ async fn the_kill_switch_stops_what_waits() {
         (company.taken(), company.json("preview")["release"].as_str()),
         (0, Some("stopped"))
     );
+    for command in
+        [["billing", "preview", "--month", month], ["billing", "approve", "--month", month]]
+    {
+        let told = shell.ok(&command);
+        assert!(told.contains("`wrong prices`; `main-worker billing resume`"), "{told}");
+    }
     shell.ok(&["billing", "resume"]);
     company.close();
     assert_eq!(company.taken(), 10_000);
@@ -298,6 +467,19 @@ async fn events_of_the_gateway_are_kept_once_and_forged_ones_never() {
         tasks.as_array().unwrap().clone()
     };
     assert_eq!(asked().len(), 0);
+
+    // Real money is no concern of a test key: the event is kept, and nothing is asked for.
+    let live = body.replace("\"livemode\":false", "\"livemode\":true").replace("evt_", "evt_live_");
+    assert!(live.contains("\"livemode\":true") && live.contains("evt_live_"), "{live}");
+    for _ in 0..2 {
+        let signed = webhook::sign(&secret, live.as_bytes(), now);
+        assert_eq!(post(live.clone(), signed).await, 200);
+    }
+    assert_eq!(asked().len(), 0);
+    let db = Db::open_sqlite(&company.shell.home().join("main.db")).await.unwrap();
+    let kept = db.all(Query::new("SELECT result FROM gateway_event")).await.unwrap();
+    assert_eq!((kept.len(), kept[0].get::<String>(0).unwrap().as_str()), (1, "other_mode"));
+    db.close().await;
 
     let events = company.gateway.events().len();
     let answers = company.gateway.deliver_events(&url, &secret).await.unwrap();

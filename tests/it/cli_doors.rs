@@ -110,6 +110,65 @@ fn nothing_starts_with_a_bad_file() {
     check(&wrong, &["settings of [jobs.\"usage/roll_up_usage\"] in other.toml", "nope"]);
 }
 
+/// What a domain's jobs refuse is told once, with the line where it stands, and all of it.
+#[test]
+fn a_wrong_domain_is_told_once_with_its_line() {
+    let shell = Shell::with_manifest(
+        "[domains.emails]\nsmtp = { host = \"127.0.0.1\" }\n\
+         [domains.emails.brand]\ncompany = \"Otter TV\"\n",
+    );
+    let text = shell.read("worker.toml");
+    let at = text.lines().position(|line| line == "[domains.emails.brand]").unwrap() + 1;
+    let checked = shell.run(&["check"]);
+    assert_eq!(checked.code, 78, "{checked:?}");
+    let told = format!(
+        "[domains.emails] in worker.toml:{at}: brand: a brand needs `from`, `support`, \
+         `website_url`, `documentation_url`, `account_url` too (read by emails/"
+    );
+    assert_eq!(checked.stdout.matches("a brand needs").count(), 1, "{checked:?}");
+    assert!(checked.stdout.contains(&told), "no {told:?} in {checked:?}");
+}
+
+/// What would only be missed at the end of a month, or at the next start, is told before.
+#[test]
+fn check_tells_what_billing_and_the_doors_would_miss() {
+    let first = "[domains.billing]\nfirst_month = \"2026-11\"\n";
+    let mut shell = Shell::with_manifest(first);
+    shell.set("MAIN_WORKER_MEDIA_HOST_TOKEN", "canary-token");
+    let section = json!({ "secretKey": "sk_live_canary", "webhookSecrets": ["whsec_canary"] });
+    shell.set("MAIN_WORKER_SECTION_payments", &section.to_string());
+    let checked = shell.run(&["check"]);
+    assert_eq!(checked.code, 78, "{checked:?}");
+    for words in [
+        "ok      environment            development: ",
+        "MAIN_WORKER_ENVIRONMENT=production is for customers",
+        "FAILED  payments               a live key is refused",
+        "FAILED  billing                invoices need a sender",
+        "FAILED  doors                  MAIN_WORKER_MEDIA_HOST_TOKEN is set",
+        "main-worker keys make --source media_host",
+        "webhookSecrets of the section `payments` is set",
+        "main-worker keys make --source webhook",
+    ] {
+        assert!(checked.stdout.contains(words), "no {words:?} in {}", checked.stdout);
+    }
+    assert!(!format!("{checked:?}").contains("canary"), "{checked:?}");
+
+    shell.ok(&["keys", "make", "--source", "media_host"]);
+    shell.ok(&["keys", "make", "--source", "webhook"]);
+    shell.set("MAIN_WORKER_ENVIRONMENT", "production");
+    let issuer = "[domains.billing.issuer]\nlegal_name = \"Otter TV Ltd\"\n";
+    let text = format!("{}\n{first}{issuer}", main_worker::app::BUILT_IN_MANIFEST);
+    shell.write("worker.toml", text.as_bytes());
+    let checked = shell.ok(&["check"]);
+    assert!(checked.contains("ok      environment            production\n"), "{checked}");
+    let way = "from 2026-11 on, through the payment gateway, in the name of Otter TV Ltd";
+    assert!(checked.contains(way), "{checked}");
+    // Without a gateway customers have to know where to pay to.
+    shell.set("MAIN_WORKER_SECTION_payments", "");
+    shell.run(&["check"]).fails(78, &[]);
+    assert!(shell.run(&["check"]).stdout.contains("set bank in [domains.billing.issuer]"));
+}
+
 #[test]
 fn misspelt_names_and_values_out_of_bounds_are_usage_errors() {
     let shell = Shell::new();

@@ -24,11 +24,12 @@ fn previews_are_files_in_the_company_s_brand_and_templates() {
     assert!(shell.read("out/welcome.html").contains("Welcome aboard, Ann Lee."));
     assert!(shell.read("out/welcome.txt").starts_with("Welcome aboard, Ann Lee."));
     assert!(shell.read("out/welcome.eml").contains("From: \"Otter TV\" <mail@otter.example>"));
-    assert_eq!(std::fs::read_dir(shell.path("out")).unwrap().count(), 3);
+    assert_eq!(std::fs::read_dir(shell.path("out")).unwrap().count(), 4);
+    assert_eq!(shell.read("out/welcome.json").matches("\"name\": \"Ann Lee\"").count(), 1);
     let all = shell.json(&["emails", "preview"]);
     let mails = all["mails"].as_array().unwrap().len();
     assert!(mails > 16, "{all}");
-    assert_eq!(std::fs::read_dir(shell.path("mail-previews")).unwrap().count(), 3 * mails);
+    assert_eq!(std::fs::read_dir(shell.path("mail-previews")).unwrap().count(), 4 * mails);
     assert!(!shell.home().exists(), "no database is needed");
     let wrong = shell.run(&["emails", "preview", "welcom"]);
     wrong.fails(64, &["there is no mail of that name", "did you mean `welcome`?"]);
@@ -36,7 +37,8 @@ fn previews_are_files_in_the_company_s_brand_and_templates() {
     let bad = own.replace("aboard, {{ name }}", "aboard, {{ nmae }}");
     shell.write("own/welcome.mail", bad.as_bytes());
     let refused = shell.run(&["emails", "preview", "near_limit", "--folder", "none"]);
-    refused.fails(78, &["own/welcome.mail:4", "undefined"]);
+    let words = ["own/welcome.mail:4", "undefined value in `{{ nmae }}`; there are brand, name"];
+    refused.fails(78, &words);
     assert!(!shell.path("none").exists());
 }
 

@@ -29,6 +29,9 @@ fn is_the_same_as_last_time() {
         "emails",
         "emails list",
         "emails preview",
+        "recordings",
+        "recordings list",
+        "recordings webhook",
     ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let name = format!("help_{}", command.replace(' ', "_"));

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod bounces;
+#[cfg(test)]
 mod cli_billing;
 #[cfg(test)]
 mod cli_canary;

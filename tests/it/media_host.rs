@@ -5,9 +5,11 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use objects::{Credentials, ObjectStore};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use testkit::{PostgresServer, Profile, RtmpServer};
+use testkit::{PostgresServer, Profile, RtmpServer, S3Server};
+use values::Secret;
 
 use crate::cli_shell::Shell;
 use crate::site::PATIENCE;
@@ -172,6 +174,58 @@ fn the_door_needs_its_token_and_the_command_line_does_the_same() {
     host.until("the file is archived", || host.stored().len() == 4);
 }
 
+/// A file of the same path on this host is another recording.
+#[test]
+fn a_run_by_hand_touches_no_file_of_another_host() {
+    let shell = shell_with("store = 'FOLDER/store'\nfolders = ['FOLDER/recordings']\n");
+    for name in ["store", "recordings"] {
+        std::fs::create_dir(shell.path(name)).unwrap();
+    }
+    shell.write("all.jsonl", DOMAIN.join("\n").as_bytes());
+    shell.ok(&["import", "all.jsonl"]);
+    let path = shell.path("recordings/cam.1.flv");
+    stream_to(path.to_str().unwrap());
+    let run = |host: &str| {
+        let payload = json!({ "file": path.to_str().unwrap(), "host": host });
+        let envelope = json!({
+            "configuration": {}, "jobName": "archival/archive_recording", "source": "operator",
+            "jobPayload": payload
+        });
+        shell.pipe(&["run"], envelope.to_string().as_bytes())
+    };
+    let refused = run("another-host");
+    assert_eq!(refused.code, 65, "{refused:?}");
+    assert_eq!(refused.json()["outcome"], "rejected");
+    assert!(refused.json()["error"].as_str().unwrap().contains("for the host `another-host`"));
+    assert!(path.exists() && !shell.path("store/cines").exists());
+    let this = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let done = run(this.trim());
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(!path.exists() && shell.path("store/cines/18b191b6/cam.1.mp4").exists());
+
+    // It is listed with the id that it is deleted by, and its customer can be told.
+    let id = done.json()["result"]["recordingId"].clone();
+    let listed = shell.json(&["recordings", "list", "--project", "18b191b6"]);
+    assert_eq!(listed[0]["recordingId"], id, "{listed}");
+    assert_eq!(listed[0]["key"], "cines/18b191b6/cam.1.mp4");
+    assert!(shell.ok(&["recordings", "list"]).contains(id.as_str().unwrap()));
+    assert_eq!(shell.json(&["recordings", "list", "--before", id.as_str().unwrap()]), json!([]));
+    shell.run(&["recordings", "list", "--project", "other"]).fails(64, &["no project `other`"]);
+    let webhook = ["recordings", "webhook", "18b191b6"];
+    assert_eq!(shell.json(&webhook)["url"], json!(null));
+    let url = ["--url", "https://customer.example/hook"];
+    let set = shell.json(&[&webhook[..], &url].concat());
+    assert_eq!(set["url"], "https://customer.example/hook");
+    assert_eq!(set["secret"].as_str().unwrap().len(), 64);
+    let shown = shell.ok(&webhook);
+    assert!(shown.contains("https://customer.example/hook"), "{shown}");
+    assert!(!shown.contains(set["secret"].as_str().unwrap()), "{shown}");
+    let own = shell.pipe(&[&webhook[..], &url, &["--secret-file", "-"]].concat(), b"short");
+    own.fails(64, &["a secret has 16 to 2000 bytes"]);
+    shell.run(&[&webhook[..], &["--url", "ftp://x"]].concat()).fails(64, &["is no address"]);
+    assert_eq!(shell.json(&[&webhook[..], &["--remove"]].concat())["url"], json!(null));
+}
+
 #[test]
 fn a_file_in_a_watched_folder_is_archived_once_it_is_complete() {
     let host = MediaHost::new("[watch]\nfolders = ['FOLDER']\nstable_for = \"5s\"\n");
@@ -230,4 +284,99 @@ fn times_are_the_same_wherever_the_worker_stands() {
     for zone in ["Pacific/Kiritimati", "America/St_Johns", "Europe/Berlin"] {
         assert_eq!(ask(zone), expected, "{zone}");
     }
+}
+
+/// A shell with these lines for `[domains.archival]`; `FOLDER` stands for its own folder.
+fn shell_with(lines: &str) -> Shell {
+    let mut shell = Shell::new();
+    let folder = shell.folder.path().display().to_string();
+    let text = format!(
+        "{}\n[domains.archival]\n{}\n",
+        main_worker::app::BUILT_IN_MANIFEST,
+        lines.replace("FOLDER", &folder)
+    );
+    shell.write("worker.toml", text.as_bytes());
+    shell.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+    shell
+}
+
+#[tokio::test]
+async fn a_check_looks_at_programs_folders_and_the_object_store() {
+    let server = S3Server::start().await.unwrap();
+    let location = format!("s3://recordings/all?endpoint={}", server.endpoint());
+    let mut shell = shell_with(&format!(
+        "store = '{location}'\nincoming = 'FOLDER/incoming'\nfolders = ['FOLDER/recordings']\n\
+         work_folder = 'FOLDER/work'\nquarantine_folder = 'FOLDER/a/quarantine'\n"
+    ));
+    for name in ["recordings", "incoming", "work"] {
+        std::fs::create_dir(shell.path(name)).unwrap();
+    }
+    let keys = json!({
+        "accessKeyId": server.access_key_id(), "secretAccessKey": server.secret_access_key()
+    });
+    shell.set("MAIN_WORKER_SECTION_objectStorage", &keys.to_string());
+    let refused = shell.run(&["check"]);
+    assert_eq!(refused.code, 78, "{refused:?}");
+    let missing = "FAILED  recording store        s3://recordings/all does not exist; create it";
+    assert!(refused.stdout.contains(missing), "{refused:?}");
+    server.create_bucket("recordings").await.unwrap();
+    let checked = shell.ok(&["check"]);
+    for line in [
+        "ok      ffmpeg                 version ",
+        "ok      ffprobe                version ",
+        "ok      recordings folder      ",
+        "ok      archival work folder   ",
+        "/a/quarantine is made when it is needed",
+        "ok      recording store        s3://recordings/all takes objects and deletes them",
+        "/incoming: 0 files",
+    ] {
+        assert!(checked.contains(line), "no {line:?} in\n{checked}");
+    }
+    // Nothing of the check is left anywhere.
+    let credentials = Credentials {
+        access_key_id: server.access_key_id().to_owned(),
+        secret_access_key: Secret::new(server.secret_access_key().to_owned()),
+        session_token: None,
+    };
+    let store = ObjectStore::open(&location.parse().unwrap(), Some(&credentials)).await.unwrap();
+    assert_eq!(store.list_page(None).await.unwrap().objects, []);
+    for name in ["recordings", "incoming", "work", "home"] {
+        let left = std::fs::read_dir(shell.path(name)).unwrap();
+        let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(left.filter(|name| name.starts_with('.')).count(), 0, "{name}");
+    }
+    shell.set("MAIN_WORKER_SECTION_objectStorage", &json!({ "accessKeyId": "other" }).to_string());
+    let refused = shell.run(&["check"]);
+    assert!(refused.stdout.contains("FAILED  configuration"), "{refused:?}");
+}
+
+#[test]
+fn a_check_says_what_to_change_for_archival() {
+    let shell = shell_with(
+        "store = 'FOLDER/nowhere'\nfolders = ['FOLDER/gone', '/proc/self']\n\
+         ffmpeg = '/no/such/ffmpeg'\nffprobe = '/bin/echo'\nquarantine_folder = '/proc/self/q'\n",
+    );
+    let checked = shell.run(&["check"]);
+    assert_eq!(checked.code, 78, "{checked:?}");
+    for words in [
+        "FAILED  ffmpeg                 `/no/such/ffmpeg` cannot be started; install it",
+        "[domains.archival] ffmpeg = ",
+        "FAILED  ffprobe                `/bin/echo` is not ffprobe: it says \"-version\"",
+        "/gone; make it, or correct [domains.archival] folders",
+        "FAILED  recordings folder      /proc/self cannot be written (",
+        "FAILED  archival quarantine    /proc/self/q cannot be made in /proc/self (",
+        "FAILED  recording store        ",
+        "/nowhere does not exist; create it or correct the location",
+    ] {
+        assert!(checked.stdout.contains(words), "no {words:?} in\n{}", checked.stdout);
+    }
+    let nowhere_to_work = shell_with("store = 'FOLDER'\nincoming = 'FOLDER/incoming'\n");
+    for command in ["check", "work"] {
+        let refused = nowhere_to_work.run(&[command]);
+        assert_eq!(refused.code, 78, "{refused:?}");
+        let told = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(told.contains("`incoming` needs a `work_folder`"), "{told}");
+    }
+    let unused = shell_with("");
+    assert!(!unused.ok(&["check"]).contains("ffmpeg"), "nothing is archived here");
 }

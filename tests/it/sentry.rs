@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use testkit::SentryServer;
+use testkit::{SentryServer, SmtpSecurity, SmtpServer};
 
 const CANARY: &str = "canary-9f2b61d0c4";
 
@@ -64,4 +64,44 @@ async fn rejections_and_failures_are_reported_without_secrets() {
         let shown = [output.stdout, output.stderr].concat();
         assert!(!String::from_utf8_lossy(&shown).contains(CANARY));
     }
+}
+
+/// A mail server that accepts nothing cannot carry the news of it.
+#[cfg(feature = "sentry")]
+#[tokio::test]
+async fn a_mail_server_that_is_down_is_reported() {
+    let server = SentryServer::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mail_server = SmtpServer::start(SmtpSecurity::Plain).await.unwrap();
+    let port = mail_server.address().port();
+    mail_server.kill();
+    let rules = main_worker::app::BUILT_IN_MANIFEST;
+    let rules = rules.replace("max_unsent = \"1h\"", "max_unsent = \"1us\"");
+    let mail = format!(
+        "[domains.emails]\nallowed_domains = [\"example.org\"]\n\
+         smtp = {{ host = \"127.0.0.1\", port = {port}, security = \"plain\" }}\n\
+         [domains.emails.brand]\ncompany = \"Otter TV\"\nfrom = \"mail@otter.example\"\n\
+         support = \"help@otter.example\"\nwebsite_url = \"https://otter.example/\"\n\
+         documentation_url = \"https://otter.example/docs\"\n\
+         account_url = \"https://otter.example/account\"\n"
+    );
+    std::fs::write(home.join("worker.toml"), format!("{rules}\n{mail}")).unwrap();
+    let account = r#"{"kind":"account","id":"acct_01jd0c4x5ve4zrh1k5yq4q8g7m","name":"Otter Lane","billingProvider":"cine.io","billingEmail":"ann@example.org"}"#;
+    std::fs::write(home.join("account.jsonl"), account).unwrap();
+    let welcome = r#"{"accountId":"acct_01jd0c4x5ve4zrh1k5yq4q8g7m"}"#;
+    for arguments in [
+        &["import", "account.jsonl"][..],
+        &["enqueue", "emails/welcome_account", welcome],
+        &["work", "--until-empty", "--no-schedules"],
+        &["enqueue", "monitoring/check_queues"],
+        &["work", "--until-empty", "--no-schedules"],
+    ] {
+        let ran = main_worker(home, server.dsn(), arguments);
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    }
+    let events = server.wait_for_events(1, Duration::from_secs(20)).await.unwrap();
+    let text = serde_json::to_string(&events).unwrap();
+    assert!(text.contains("mails_unsent") && text.contains("emails list"), "{text}");
+    assert!(!text.contains("ann@example.org"), "an address reached the server: {text}");
 }

@@ -54,7 +54,9 @@ async fn serves_health_and_metrics(engine: EngineKind) {
     let counted = r#"main_worker_tasks_total{job_name="bench/no_op",source="operator",outcome="completed"} 1"#;
     let began = Instant::now();
     // The store has it before the worker counts it.
-    while !get(&address, "/metrics").1.contains(counted) {
+    let measured = "main_worker_outbox_depth 0";
+    let shown = |body: &str| body.contains(counted) && body.contains(measured);
+    while !shown(&get(&address, "/metrics").1) {
         assert!(began.elapsed() < PATIENCE, "{}", get(&address, "/metrics").1);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -87,3 +89,28 @@ async fn a_deleted_database_is_told_and_does_not_keep_the_worker_busy() {
 }
 
 testkit::on_each_engine!(serves_health_and_metrics);
+
+/// A request that does not come to its end costs its sender the connection, and nobody else.
+#[tokio::test]
+async fn whoever_holds_many_connections_shuts_nobody_out() {
+    let site = Site::new().await;
+    let mut worker = site.worker(&["--listen", "127.0.0.1:0"]);
+    let address = address(&worker);
+    let mut held: Vec<TcpStream> = Vec::new();
+    for _ in 0..600 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let part = "POST /hooks/publish HTTP/1.1\r\nhost: worker\r\ncontent-length: 9\r\n\r\nname";
+        stream.write_all(part.as_bytes()).unwrap();
+        held.push(stream);
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(get(&address, path).0, 200, "{path}");
+    }
+    let mut last = held.pop().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = String::new();
+    last.read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
+    worker.signal(Signal::TERM);
+    assert!(worker.ended().success(), "{}", worker.log());
+}

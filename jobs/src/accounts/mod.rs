@@ -3,5 +3,5 @@
 mod lift_throttle;
 mod sync_marketplace_details;
 
-pub(crate) use lift_throttle::LiftThrottle;
+pub(crate) use lift_throttle::{LiftThrottle, lift};
 pub(crate) use sync_marketplace_details::SyncMarketplaceDetails;

@@ -2,11 +2,15 @@
 //!
 //! Each step that is done is recorded with the task, and an attempt resumes at the first that is
 //! not: keep or delete, decided once; look into the file; make the MP4; reserve a name; picture;
-//! upload; catalogue. The file itself is removed after that, and only if nobody wrote to it since.
+//! upload; catalogue. The file itself is removed after that, and only if the store holds what the
+//! catalogue says and nobody wrote to the file since.
 
+mod check;
 mod child;
+mod made;
 mod media;
 mod source;
+mod workplace;
 
 use std::path::PathBuf;
 
@@ -15,15 +19,17 @@ use database::{Db, DbError};
 use job::{Context, Job, JobError, Outcome, Services};
 use models::recordings::{self, Archive, ArchiveState, Recording, Remuxed, StoredObject, Wanted};
 use models::{Project, Stream, projects, streams};
-use objects::{ObjectStore, Stored};
+use objects::{ObjectError, ObjectStore, Stored};
 use serde_json::json;
 use tokio::fs;
 use values::RecordingId;
 
 use super::names;
 use super::settings::Settings;
+pub use check::{ArchivalFinding, ArchivalNeeds};
 use child::ChildError;
 use source::Source;
+use workplace::Workplace;
 
 /// The folder of the store that recordings are in: a viewer's address is made of the same parts.
 pub(super) const FOLDER: &str = "cines";
@@ -68,12 +74,19 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Outcome, JobError> {
+        let place = Workplace::enter(self.cx, self.settings, &self.payload).await?;
+        // Read once no other attempt goes on: what one does to the file it has recorded before.
         let mut archive = self.begin().await?;
         if archive.state != ArchiveState::Working {
             return Ok(ended(&archive));
         }
-        let source = Source::find(self.cx, self.settings, &self.config, &self.payload).await?;
-        if let Some(recording) = self.recording(&archive).await?.filter(is_through) {
+        let source = match place {
+            Some(place) => self.find(place).await?,
+            None => None,
+        };
+        if let Some(recording) = self.recording(&archive).await?.filter(is_through)
+            && (source.is_none() || self.stands(&recording).await?)
+        {
             return self.finish(archive, &recording, source.as_ref()).await;
         }
         let Some(source) = source else { return self.without_file(archive).await };
@@ -90,8 +103,19 @@ impl Attempt<'_> {
             Ok(remuxed) => remuxed,
         };
         let recording = self.reserve(&mut archive, &source, (stream, project), &remuxed).await?;
-        if !is_through(&recording) {
+        if !self.stands(&recording).await? {
             self.store(&archive, &source, &recording, &remuxed).await?;
+            // The file stays unless catalogue and store agree by now.
+            let stored = self.recording(&archive).await?;
+            let stands = match &stored {
+                Some(recording) => self.stands(recording).await?,
+                None => false,
+            };
+            if !stands {
+                let key = &recording.object_key;
+                let message = format!("`{key}` is not in the store although it was just put there");
+                return Err(JobError::retryable(message));
+            }
         }
         self.finish(archive, &recording, Some(&source)).await
     }
@@ -105,6 +129,10 @@ impl Attempt<'_> {
         Ok(archive)
     }
 
+    async fn find(&self, place: Workplace) -> Result<Option<Source>, JobError> {
+        Source::find(self.cx, self.settings, &self.config, &self.payload, place).await
+    }
+
     /// Records the steps that are done.
     async fn note(&self, archive: &Archive) -> Result<(), DbError> {
         let mut transaction = self.db.begin().await?;
@@ -116,6 +144,29 @@ impl Attempt<'_> {
         match archive.recording_id {
             Some(id) => recordings::get(self.db, id).await,
             None => Ok(None),
+        }
+    }
+
+    /// Whether nothing is left to store: the object is where the catalogue says, or the recording was
+    /// deleted since.
+    async fn stands(&self, recording: &Recording) -> Result<bool, JobError> {
+        let key = &recording.object_key;
+        let size = match (recording.deleted_at, recording.catalogued_at) {
+            (Some(_), _) => return Ok(true),
+            (None, None) => return Ok(false),
+            (None, Some(_)) => recording.size_bytes,
+        };
+        let store = self.settings.open_store(&self.config).await?;
+        match store.head(key).await {
+            Ok(object) if Some(object.size_bytes) == size => Ok(true),
+            Ok(object) => Err(JobError::permanent(format!(
+                "`{key}` has {} bytes in the store and {} in the catalogue; move the object away \
+                 and retry the task, which stores it again",
+                object.size_bytes,
+                size.unwrap_or(0)
+            ))),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -181,7 +232,7 @@ impl Attempt<'_> {
 
     /// Looks into the file and makes an MP4 of it, unless earlier attempts did.
     async fn remux(&self, archive: &mut Archive, source: &Source) -> Result<Remuxed, Unusable> {
-        let mp4 = source.scratch("mp4");
+        let mp4 = source.place.scratch("mp4");
         if let Some(remuxed) = &archive.remuxed
             && fs::metadata(&mp4).await.is_ok_and(|made| made.len() == remuxed.size_bytes)
         {
@@ -195,31 +246,33 @@ impl Attempt<'_> {
                 "the file has more than {max_bytes} bytes; raise `max_source_bytes` if it should"
             ))));
         }
+        self.cx.progress(0.0, "looking into the file");
+        let held = media::probe(self.settings, source.path()).await?;
         if archive.duration_ms.is_none() {
-            self.cx.progress(0.0, "looking into the file");
-            let probed = media::probe(self.settings, &source.path).await?;
-            archive.duration_ms = Some(probed.duration_ms);
+            archive.duration_ms = Some(held.duration_ms);
             self.note(archive).await.map_err(JobError::from)?;
         }
         self.cx.progress(0.0, "making an MP4");
-        source.tidy().await?;
-        // A name of its own: an earlier attempt's program may still be writing.
-        let part = Part(source.scratch_of_attempt("mp4.part"));
-        let file = (source.path.as_path(), source.size_bytes);
+        source.place.tidy().await?;
+        let part = Part(source.place.scratch_of_attempt("mp4.part"));
+        let file = (source.path(), source.size_bytes);
         let made =
             async { Ok::<_, Unusable>(media::remux(self.cx, self.settings, file, &part.0).await?) };
-        let hashed = async { media::sha256(self.cx, &source.path).await.map_err(Unusable::Failed) };
+        let hashed =
+            async { media::sha256(self.cx, source.path()).await.map_err(Unusable::Failed) };
         let ((), source_sha256) = tokio::try_join!(made, hashed)?;
         if !source.is_unchanged().await {
             archive.duration_ms = None;
             self.note(archive).await.map_err(JobError::from)?;
-            let message = "the file was written to meanwhile; it is archived once it is complete";
-            return Err(Unusable::Failed(JobError::retryable(message)));
+            return Err(Unusable::Failed(source::written_meanwhile()));
         }
+        let made = made::verify(self.settings, file, &held, &part.0).await?;
         fs::rename(&part.0, &mp4).await.map_err(|error| source::broken(&mp4, error))?;
         let metadata = fs::metadata(&mp4).await.map_err(|error| source::broken(&mp4, error))?;
         let remuxed = Remuxed { size_bytes: metadata.len(), source_sha256 };
         archive.remuxed = Some(remuxed.clone());
+        // Exact, unlike what a recorder says; and nothing is wrong with the file any more.
+        (archive.duration_ms, archive.reason) = (Some(made.duration_ms), None);
         self.note(archive).await.map_err(JobError::from)?;
         Ok(remuxed)
     }
@@ -262,7 +315,7 @@ impl Attempt<'_> {
     ) -> Result<(), JobError> {
         let store = self.settings.open_store(&self.config).await?;
         self.cx.progress(0.5, "storing");
-        let mp4 = source.scratch("mp4");
+        let mp4 = source.place.scratch("mp4");
         let (sink, size) = (self.cx.clone(), remuxed.size_bytes);
         let sent = move |sent| {
             let part = media::fraction(sent, size).mul_add(0.4, 0.5);
@@ -281,9 +334,24 @@ impl Attempt<'_> {
         let poster_key = self.poster(archive, source, key, &store).await?;
         self.cx.progress(0.95, "cataloguing");
         let object = StoredObject { size_bytes: size, poster_key };
+        let (id, now) = (recording.id, self.cx.now());
         let mut transaction = self.db.begin().await?;
-        recordings::catalogue(&mut transaction.tx(), recording.id, &object, self.cx.now()).await?;
-        Ok(transaction.commit().await?)
+        let mut tx = transaction.tx();
+        let is_kept = if recording.catalogued_at.is_none() {
+            recordings::catalogue(&mut tx, id, &object, now).await?;
+            true
+        } else {
+            tracing::warn!(recording_id = %id, key, "a missing object was stored again");
+            recordings::restore(&mut tx, id, &object, now).await?
+        };
+        transaction.commit().await?;
+        if !is_kept {
+            // Deleted while its object was on the way.
+            for key in [Some(key), object.poster_key.as_ref()].into_iter().flatten() {
+                store.delete(key).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores a picture; a recording without one is still a recording.
@@ -295,14 +363,18 @@ impl Attempt<'_> {
         store: &ObjectStore,
     ) -> Result<Option<String>, JobError> {
         self.cx.progress(0.9, "taking a picture");
-        let (mp4, jpg) = (source.scratch("mp4"), source.scratch_of_attempt("jpg"));
+        let (mp4, jpg) = (source.place.scratch("mp4"), source.place.scratch_of_attempt("jpg"));
+        let jpg = Part(jpg);
         let duration_ms = archive.duration_ms.unwrap_or(0);
-        if let Err(error) = media::poster(self.settings, &mp4, duration_ms, &jpg).await {
+        if let Err(error) = media::poster(self.settings, &mp4, duration_ms, &jpg.0).await {
+            if error.is_of_machine() && self.cx.attempt() < self.cx.max_attempts() {
+                return Err(error.into());
+            }
             let error: &dyn std::error::Error = &error;
             tracing::warn!(key, error, "no picture could be taken");
             return Ok(None);
         }
-        let body = fs::read(&jpg).await.map_err(|error| source::broken(&jpg, error))?;
+        let body = fs::read(&jpg.0).await.map_err(|error| source::broken(&jpg.0, error))?;
         if body.is_empty() {
             return Ok(None);
         }
@@ -321,7 +393,7 @@ impl Attempt<'_> {
         self.cx.progress(0.98, "cleaning up");
         if let Some(source) = source {
             // Before the file, which is what another attempt would find all this by.
-            source.tidy().await?;
+            source.place.tidy().await?;
             // The same path may hold the next recording by now, which has its own task.
             if recording.recorded_at == Some(source.written_at)
                 || self.is_same_file(&archive, source).await?
@@ -341,7 +413,7 @@ impl Attempt<'_> {
     /// Compares the file with the one that was archived, which had another time.
     async fn is_same_file(&self, archive: &Archive, source: &Source) -> Result<bool, JobError> {
         let Some(remuxed) = &archive.remuxed else { return Ok(false) };
-        Ok(media::sha256(self.cx, &source.path).await? == remuxed.source_sha256)
+        Ok(media::sha256(self.cx, source.path()).await? == remuxed.source_sha256)
     }
 
     async fn put_aside(
@@ -367,7 +439,7 @@ impl Attempt<'_> {
     }
 }
 
-/// A file that is removed unless it has got its name, so that failures do not fill the disk.
+/// A file that is removed unless it got another name, so that failures do not fill the disk.
 struct Part(PathBuf);
 
 impl Drop for Part {

@@ -6,9 +6,15 @@ use contract::archival::{ArchivalConfiguration, DeleteRecording as Payload};
 use database::Db;
 use job::{Context, Job, JobError, Outcome, Services};
 use models::recordings;
-use serde_json::json;
+use serde_json::{Value, json};
+use values::RecordingId;
 
 use super::settings::Settings;
+
+/// The key under which it is written down that a recording's deletion has begun.
+pub(super) fn deletion_of(id: RecordingId) -> String {
+    format!("archival/delete_recording/{id}")
+}
 
 /// Deletes one recording.
 pub(crate) struct DeleteRecording {
@@ -42,6 +48,9 @@ impl Job for DeleteRecording {
             return Err(JobError::retryable(format!("recording {id} is still being archived")));
         }
         let store = self.settings.open_store(&config).await?;
+        // Written down before the object goes: until the row is marked, it is not missing.
+        let begun = async |_| Ok::<_, JobError>(json!("begun"));
+        let _: Value = cx.effects().once(&deletion_of(id), begun, async |_| Ok(None)).await?;
         for key in
             [Some(&recording.object_key), recording.poster_key.as_ref()].into_iter().flatten()
         {

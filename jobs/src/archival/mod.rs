@@ -9,5 +9,6 @@ mod settings;
 
 pub(crate) use announce_recording::AnnounceRecording;
 pub(crate) use archive_recording::ArchiveRecording;
+pub use archive_recording::{ArchivalFinding, ArchivalNeeds};
 pub(crate) use delete_recording::DeleteRecording;
 pub(crate) use reconcile_recordings::ReconcileRecordings;

@@ -18,6 +18,7 @@ use serde_json::json;
 use values::{ProjectId, RecordingId, Span};
 
 use super::archive_recording::FOLDER;
+use super::delete_recording::deletion_of;
 use super::names;
 use super::settings::{Settings, open};
 
@@ -231,9 +232,14 @@ impl ReconcileRecordings {
             for row in rows.iter().filter(|row| !stored.contains(&row.object_key)) {
                 match store.head(&row.object_key).await {
                     Ok(_) => continue,
-                    Err(ObjectError::NotFound { .. }) => report.missing += 1,
+                    Err(ObjectError::NotFound { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
+                if cx.effects().state(&deletion_of(row.id)).await?.is_some() {
+                    // It goes because somebody asked for that.
+                    continue;
+                }
+                report.missing += 1;
                 if report.missing_keys.len() < REPORTED_MAX {
                     report.missing_keys.push(row.object_key.clone());
                 }

@@ -12,7 +12,7 @@ use values::Span;
 
 /// `[domains.archival]` in worker.toml, for every job of the domain.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(crate) struct Settings {
     /// Where recordings are stored: a folder or `s3://BUCKET/PREFIX`.
     #[serde(default, deserialize_with = "location")]
@@ -68,6 +68,21 @@ const fn program_timeout() -> Duration {
 
 const fn program_silence() -> Duration {
     Duration::from_mins(5)
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let settings = Self::deserialize(deserializer)?;
+        match &settings.incoming {
+            Some(_) if settings.work_folder.is_none() => Err(D::Error::custom(
+                "`incoming` needs a `work_folder`, which its files are fetched into",
+            )),
+            Some(_) if settings.incoming == settings.store => Err(D::Error::custom(
+                "`incoming` is the `store` itself: what is taken from there is deleted",
+            )),
+            Some(_) | None => Ok(settings),
+        }
+    }
 }
 
 impl Settings {

@@ -20,7 +20,6 @@ use crate::emails::deliver;
 /// Applies events of the gateway.
 pub(crate) struct ApplyGatewayEvent {
     db: Db,
-    settings: Settings,
     environment: String,
 }
 
@@ -28,9 +27,9 @@ impl Job for ApplyGatewayEvent {
     type Payload = Payload;
     type Settings = Settings;
 
-    fn new(services: &Services, settings: Settings) -> Self {
+    fn new(services: &Services, _: Settings) -> Self {
         let environment = services.facts.environment.clone();
-        Self { db: services.db.clone(), settings, environment }
+        Self { db: services.db.clone(), environment }
     }
 
     async fn run(
@@ -52,7 +51,7 @@ impl Job for ApplyGatewayEvent {
         };
         cx.progress(0.7, "the payment is read");
         let result = if found.is_some() { "applied" } else { "nothing_to_do" };
-        let (settings, now) = (self.settings.clone(), cx.now());
+        let now = cx.now();
         let number = found.as_ref().map(|(prepared, _)| prepared.number.clone());
         let outcome = deliver(Outcome::completed(json!({ "result": result })).commit(move |tx| {
             Box::pin(async move {
@@ -64,7 +63,7 @@ impl Job for ApplyGatewayEvent {
                 }
                 let Some((prepared, outcome)) = found else { return Ok(()) };
                 let Some(answer) = outcome.answer() else { return Ok(()) };
-                settlement::finish(tx, &settings, &prepared, &answer, &outcome, now).await
+                settlement::finish(tx, &prepared, &answer, &outcome, now).await
             })
         }));
         Ok(number.into_iter().fold(outcome, send))
@@ -99,7 +98,8 @@ impl ApplyGatewayEvent {
             return Ok(None);
         }
         let number = invoice.number;
-        let prepared = Prepared { record, attempt, number, look_up_only: false };
+        let prepared =
+            Prepared { record, attempt, number, look_up_only: false, was_throttled: true };
         Ok(Some((prepared, payment.outcome)))
     }
 }

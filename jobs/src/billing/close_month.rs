@@ -61,11 +61,10 @@ impl Job for CloseMonth {
         _: NoConfiguration,
     ) -> Result<Outcome, JobError> {
         let Some(month) = payload.month else { return Ok(self.every_month(cx.now())) };
-        self.settings.check_issuer()?;
-        if cx.now() < closes_at(month, self.settings.close_after) {
-            let after = closes_at(month, self.settings.close_after);
-            return Err(JobError::permanent(format!("{month} is not closed before {after}")));
+        if let Some(why) = self.settings.no_run(month, cx.now()) {
+            return Err(JobError::permanent(why));
         }
+        self.settings.check_issuer()?;
         let mut report = Report::default();
         let mut totals = None;
         let release = match money::run(&self.db, month).await? {
@@ -254,7 +253,7 @@ pub(crate) async fn release(
     let brakes = Brakes {
         charges_stopped: money::charges_stopped(db).await?.is_some(),
         approve_before_charge: settings.approve_before_charge,
-        max_change: settings.max_change_basis_points,
+        max_change_basis_points: settings.max_change_basis_points,
     };
     Ok(brakes.release(totals, last.as_ref(), approved.as_ref()))
 }

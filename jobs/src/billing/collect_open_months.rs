@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use billing::{GatewayAnswer, OpenMonth, Reason, Trigger, agreed_months, throttled_throughout};
+use billing::{
+    GatewayAnswer, OpenMonth, Reason, RecordState, Trigger, agreed_months, throttled_throughout,
+};
 use contract::billing::{CollectOpenMonths as Payload, PaymentConfiguration};
-use database::Db;
+use database::{Db, DbError, Tx};
 use job::{Context, Job, JobError, Outcome, Services};
 use models::billing::{self as money, BillingRecord};
 use models::{accounts, throttles};
 use serde::Serialize;
-use values::Month;
+use values::{AccountId, Month};
 
 use super::gateway::open_gateway;
 use super::invoice_account::{Charging, Ended, send};
 use super::settings::Settings;
 use super::settlement;
+use crate::accounts::lift;
 use crate::emails::deliver;
 
 /// Collects open months.
@@ -30,7 +33,7 @@ pub(crate) struct CollectOpenMonths {
 struct Report {
     /// The reason each month ended with.
     months: BTreeMap<String, &'static str>,
-    /// Whether every month is paid, so that the account works again.
+    /// Whether every month that was agreed to is paid.
     paid: bool,
 }
 
@@ -49,6 +52,9 @@ impl Job for CollectOpenMonths {
         payload: Payload,
         config: PaymentConfiguration,
     ) -> Result<Outcome, JobError> {
+        if payload.months.is_empty() {
+            return Err(JobError::permanent("`months` is empty; name those the customer agreed to"));
+        }
         let gateway = open_gateway(&config, &self.environment)?;
         let charging = Charging { db: &self.db, settings: &self.settings, gateway: &gateway };
         let account = payload.account_id;
@@ -64,8 +70,7 @@ impl Job for CollectOpenMonths {
                 Ended::Answered { prepared, answer, outcome } => {
                     let mut transaction = self.db.begin().await?;
                     let (tx, now) = (&mut transaction.tx(), cx.now());
-                    settlement::finish(tx, &self.settings, &prepared, &answer, &outcome, now)
-                        .await?;
+                    settlement::finish(tx, &prepared, &answer, &outcome, now).await?;
                     transaction.commit().await?;
                     cx.progress(0.9, "a month is settled");
                     report.paid &= answer == GatewayAnswer::Accepted;
@@ -80,8 +85,9 @@ impl Job for CollectOpenMonths {
         let (paid, now) = (report.paid, cx.now());
         let outcome = deliver(Outcome::completed(report).commit(move |tx| {
             Box::pin(async move {
-                if paid {
-                    throttles::lift(tx, account, None, now).await?;
+                let Some(account) = accounts::lock(tx, account).await? else { return Ok(()) };
+                if paid && !is_refused(tx, account.id).await? {
+                    lift(tx, &account, None, settlement::PAID, now).await?;
                 }
                 Ok(())
             })
@@ -125,4 +131,13 @@ impl CollectOpenMonths {
         let agreed = agreed_months(&open, &payload.months, payload.agreed_total)?;
         Ok(agreed.iter().map(|open| open.month.to_string()).collect())
     }
+}
+
+/// Whether a month is left that was refused and that the customer can still be asked for.
+async fn is_refused(tx: &mut Tx<'_>, account: AccountId) -> Result<bool, DbError> {
+    let periods = throttles::periods(&mut *tx, account).await?;
+    let open = money::open_records(&mut *tx, account).await?;
+    Ok(open.iter().any(|(record, _)| {
+        record.state == RecordState::Failed && !throttled_throughout(record.month, &periods)
+    }))
 }

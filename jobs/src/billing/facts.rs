@@ -5,7 +5,7 @@ use billing::{
     bill_of_month, plans_at_end,
 };
 use database::{DbError, Tx};
-use models::billing::{BillingDetails, BillingRecord, PaymentCustomer};
+use models::billing::{self as money, BillingDetails, BillingRecord, MonthFacts, PaymentCustomer};
 use models::{Account, accounts, plans};
 use values::{AccountId, Month};
 
@@ -22,7 +22,10 @@ pub(crate) struct Facts {
     /// The plans held at the month's last instant.
     pub(crate) plans: AccountPlans,
     pub(crate) usage: Usage,
-    carried: Vec<Carried>,
+    /// Whether `usage` is frozen already.
+    pub(crate) is_frozen: bool,
+    /// Months whose amounts were too small to charge.
+    pub(crate) carried: Vec<Carried>,
     credit_minor: i64,
 }
 
@@ -33,10 +36,10 @@ impl Facts {
         account: AccountId,
         month: Month,
     ) -> Result<Option<Self>, DbError> {
-        if !models::billing::lock_account(tx, account).await? {
-            return Ok(None);
+        match accounts::lock(tx, account).await? {
+            Some(account) => Self::of(tx, account, month).await.map(Some),
+            None => Ok(None),
         }
-        Self::read(tx, account, month).await
     }
 
     /// Reads them and keeps nobody from anything.
@@ -45,36 +48,39 @@ impl Facts {
         account: AccountId,
         month: Month,
     ) -> Result<Option<Self>, DbError> {
-        let Some(account) = accounts::get(&mut *tx, account).await? else { return Ok(None) };
+        match accounts::get(&mut *tx, account).await? {
+            Some(account) => Self::of(tx, account, month).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn of(tx: &mut Tx<'_>, account: Account, month: Month) -> Result<Self, DbError> {
         let id = account.id;
-        let record = models::billing::record(&mut *tx, id, month).await?;
-        let details = models::billing::details(&mut *tx, id).await?;
+        let MonthFacts { record, details, frozen, known } =
+            money::month_facts(&mut *tx, id, month).await?;
         let history = plans::history(&mut *tx, id).await?;
         let plans = match &record {
             Some(record) => record.plans.clone(),
             None => plans_at_end(&history, month).cloned().unwrap_or_default(),
         };
-        let frozen = models::billing::frozen_usage(&mut *tx, &[id], month).await?;
-        let usage = if let Some(usage) = frozen.get(&id) {
-            *usage
-        } else {
-            let known = models::billing::current_usage(&mut *tx, &[id], month).await;
-            let known = known.map_err(|error| {
+        let usage = match frozen {
+            Some(usage) => usage,
+            None => known.map_err(|error| {
                 DbError::Refused(format!("usage of {id} in {month} cannot be billed: {error}"))
-            })?;
-            known.get(&id).copied().unwrap_or_default()
+            })?,
         };
-        Ok(Some(Self {
-            customer: models::billing::primary_card(&mut *tx, id).await?,
-            carried: models::billing::carried_over(&mut *tx, id, month).await?,
-            credit_minor: models::billing::credit_of(&mut *tx, id, details.currency).await?,
+        Ok(Self {
+            customer: money::primary_card(&mut *tx, id).await?,
+            carried: money::carried_over(&mut *tx, id, month).await?,
+            credit_minor: money::credit_of(&mut *tx, id, details.currency).await?,
             account,
             month,
             details,
             record,
             plans,
             usage,
-        }))
+            is_frozen: frozen.is_some(),
+        })
     }
 
     /// Who the account is to the decision; `by_hand` if no gateway and so no card is needed.

@@ -71,7 +71,7 @@ impl Job for InvoiceAccount {
             return Ok(ended.outcome());
         };
         let retry = retry(&prepared, &answer, cx.now());
-        let outcome = settle(cx, &self.settings, prepared, answer, outcome);
+        let outcome = settle(cx, prepared, answer, outcome);
         Ok(match retry {
             None => outcome,
             Some(at) => {
@@ -166,7 +166,14 @@ impl Charging<'_> {
 
     /// Asks the gateway, once per key.
     async fn ask(&self, cx: &Context, prepared: &Prepared) -> Result<ChargeOutcome, JobError> {
-        let charge = prepared.charge()?;
+        let charge = match prepared.charge() {
+            Ok(charge) => charge,
+            Err(error) => {
+                // Nothing was sent: the attempt ends, and the next one takes the card of then.
+                tracing::error!(key = prepared.attempt.key, error = %error, "a charge is unfit");
+                return Ok(ChargeOutcome::Refused { code: settlement::UNFIT.to_owned() });
+            }
+        };
         let (since, now) = (prepared.attempt.created_at, cx.now());
         let call = async |_| {
             if prepared.look_up_only {
@@ -213,7 +220,6 @@ fn retry(prepared: &Prepared, answer: &GatewayAnswer, now: Timestamp) -> Option<
 /// The outcome whose final write settles the month.
 pub(crate) fn settle(
     cx: &Context,
-    settings: &Settings,
     prepared: Box<Prepared>,
     answer: GatewayAnswer,
     outcome: Box<ChargeOutcome>,
@@ -225,11 +231,11 @@ pub(crate) fn settle(
         charged: taken.then_some(prepared.attempt.amount),
     };
     tracing::info!(reason = report.reason, month = %prepared.attempt.month, "month settled");
-    let (settings, now) = (settings.clone(), cx.now());
+    let now = cx.now();
+    // A payment is told of with its invoice, unless it also ends a throttle.
+    let is_told = !taken || prepared.was_throttled;
     let outcome = send(Outcome::completed(report), prepared.number.clone()).commit(move |tx| {
-        Box::pin(async move {
-            settlement::finish(tx, &settings, &prepared, &answer, &outcome, now).await
-        })
+        Box::pin(async move { settlement::finish(tx, &prepared, &answer, &outcome, now).await })
     });
-    deliver(outcome)
+    if is_told { deliver(outcome) } else { outcome }
 }

@@ -1,6 +1,6 @@
 //! `billing/issue_credit_note`: an invoice, or a part of it, is taken back.
 
-use billing::{InvoiceBalance, LedgerEvent, RecordState, Split};
+use billing::{BillingError, InvoiceBalance, LedgerEvent, RecordState, Split};
 use contract::NoConfiguration;
 use contract::billing::IssueCreditNote as CreditNote;
 use database::{Db, Tx};
@@ -11,6 +11,7 @@ use values::{Money, Timestamp};
 
 use super::invoice_account::send;
 use super::settings::Settings;
+use super::asked;
 use super::settlement::{self, book};
 
 /// Issues credit notes.
@@ -49,10 +50,18 @@ async fn note(
     now: Timestamp,
 ) -> Result<String, JobError> {
     let CreditNote { invoice, amount, reference, reason } = payload;
+    asked::text("reason", reason)?;
     let (facts, mut record, invoice) = settlement::open_invoice(tx, invoice).await?;
+    asked::claim(tx, "credit_note", reference, &invoice.number).await?;
     if let Some(number) = money::document_of_event(&mut *tx, &event(&invoice, reference)).await? {
+        if let Some(InvoiceBalance { net, tax, .. }) =
+            money::by_number(&mut *tx, &number).await?.map(|known| known.balance)
+        {
+            asked::same(reference, net.checked_add(tax).map_err(BillingError::from)?, *amount)?;
+        }
         return Ok(number);
     }
+    asked::amount("a credit note", *amount, &invoice)?;
     let note = credit(tx, settings, &invoice, *amount, reference, reason, now).await?;
     let invoice = money::by_number(&mut *tx, &invoice.number).await?.unwrap_or(invoice);
     let is_open = matches!(record.state, RecordState::Failed | RecordState::Pending);

@@ -1,12 +1,14 @@
 //! Money: months are closed, charged once, and corrected by hand.
 
 mod apply_gateway_event;
+mod asked;
 mod close_month;
 mod collect_open_months;
 mod facts;
 mod gateway;
 mod invoice_account;
 mod issue_credit_note;
+mod needs;
 mod notices;
 mod preview;
 mod printed;
@@ -23,7 +25,8 @@ pub(crate) use collect_open_months::CollectOpenMonths;
 pub use gateway::open_gateway;
 pub(crate) use invoice_account::InvoiceAccount;
 pub(crate) use issue_credit_note::IssueCreditNote;
-pub use preview::{Preview, PreviewRow, preview_month};
+pub use needs::billing_needs;
+pub use preview::{Preview, PreviewRow, catalogue, no_run, preview_month};
 pub(crate) use record_payment::RecordPayment;
 pub(crate) use refund_payment::RefundPayment;
 pub(crate) use send_invoice::SendInvoice;

@@ -3,14 +3,12 @@
 use billing::{Notice, Throttle};
 use database::{DbError, Tx};
 use job::JobError;
-use mail::{AdminEvent, AdminEventKind, AuthenticationNeeded, DeclinedCard, Message, PrivateLink};
-use models::billing::GatewayEvent;
-use models::outbox;
+use mail::{AdminEvent, AdminEventKind, AuthenticationNeeded, DeclinedCard, Message};
+use models::billing::{self as money, BillingRecord, GatewayEvent, PaymentRefund};
+use models::{Account, outbox};
 use values::{AccountId, Money, Month, Timestamp};
 
-use super::facts::Facts;
 use super::printed::card_name;
-use super::settings::Settings;
 use crate::emails::{Mailing, event};
 
 /// What the mails about an attempt say beside what is known of the account.
@@ -27,42 +25,39 @@ pub(crate) struct Told<'a> {
 /// Writes the mails and events of an attempt.
 pub(crate) async fn add(
     tx: &mut Tx<'_>,
-    settings: &Settings,
-    facts: &Facts,
+    (account, record): (&Account, &BillingRecord),
     notices: &[Notice],
     told: &Told<'_>,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    let Facts { account, month, customer, .. } = facts;
-    let (id, throttled_at) = (account.id, told.throttle.map(|throttle| throttle.at));
+    let (id, month, amount) = (account.id, record.month, record.bill.total);
+    let throttled_at = told.throttle.map(|throttle| throttle.at);
     let unthrottled = (!account.unthrottleable).then_some(account.throttled_at).flatten();
-    let amount = facts.record.as_ref().map(|record| record.bill.total);
     for notice in notices {
         let admins = match notice {
             Notice::MonthlyInvoice => continue, // its mail waits for the PDF
             Notice::ThrottledCardDeclined | Notice::AuthenticationRequired => {
-                let (Some(amount), Some(customer)) = (amount, customer) else { continue };
+                let Some(customer) = money::primary_card(&mut *tx, id).await? else { continue };
                 let message = if *notice == Notice::ThrottledCardDeclined {
                     Message::CardDeclined(DeclinedCard {
                         account: account.name.clone(),
-                        month: *month,
+                        month,
                         amount,
                         card: card_name(&customer.card),
                         throttled_at,
-                        card_url: settings.card_url.clone(),
                     })
                 } else {
                     Message::AuthenticationNeeded(AuthenticationNeeded {
                         account: account.name.clone(),
-                        month: *month,
+                        month,
                         amount,
                         card: card_name(&customer.card),
-                        confirm_url: PrivateLink(settings.card_url.clone()),
+                        confirm_url: None,
                         throttled_at: throttled_at.or(unthrottled),
                     })
                 };
                 let key = format!("{}/{id}/{month}/{}", message.name(), told.attempt);
-                to_customer(tx, facts, key, &message, now).await?;
+                to_customer(tx, account, key, &message, now).await?;
                 continue;
             }
             Notice::AdminCardDeclined if account.unthrottleable => AdminEventKind::ExemptDeclined,
@@ -73,8 +68,8 @@ pub(crate) async fn add(
         let code = told.code.and_then(|code| code.parse().ok());
         let happened = AdminEvent {
             account: Some(id),
-            month: Some(*month),
-            amount,
+            month: Some(month),
+            amount: Some(amount),
             code,
             ..AdminEvent::new(admins, now)
         };
@@ -94,6 +89,22 @@ pub(crate) async fn gateway_event(
         ..AdminEvent::new(AdminEventKind::ChargeFailed, now)
     };
     note(tx, format!("gateway_event/{}", event.id), &happened).await
+}
+
+/// Tells admins that the gateway did not give money back.
+pub(crate) async fn refund_refused(
+    tx: &mut Tx<'_>,
+    refund: &PaymentRefund,
+    code: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let happened = AdminEvent {
+        account: Some(refund.account),
+        amount: Some(refund.amount),
+        code: format!("refund:{code}").parse().ok(),
+        ..AdminEvent::new(AdminEventKind::ChargeFailed, now)
+    };
+    note(tx, format!("refund_refused/{}", refund.key), &happened).await
 }
 
 /// Tells admins of an event of the ledger that does not sum to zero.
@@ -143,30 +154,17 @@ pub(crate) async fn run_held(
 
 async fn to_customer(
     tx: &mut Tx<'_>,
-    facts: &Facts,
+    account: &Account,
     unique_key: String,
     message: &Message,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    match &facts.account.billing_email {
-        Some(address) => write(tx, facts, unique_key, address, message, now).await,
-        None => Ok(()),
-    }
-}
-
-async fn write(
-    tx: &mut Tx<'_>,
-    facts: &Facts,
-    unique_key: String,
-    address: &str,
-    message: &Message,
-    now: Timestamp,
-) -> Result<(), DbError> {
+    let Some(address) = &account.billing_email else { return Ok(()) };
     let mailing = Mailing {
         unique_key,
-        account_id: Some(facts.account.id),
+        account_id: Some(account.id),
         to: address,
-        name: Some(&facts.account.name),
+        name: Some(&account.name),
         message,
         attachments: Vec::new(),
     };

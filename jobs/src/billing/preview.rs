@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use billing::{Bill, Release, Step, Totals, Trigger, settle_month};
+use billing::{Bill, Catalogue, Release, Step, Totals, Trigger, settle_month};
 use database::Db;
 use job::JobError;
 use manifest::Manifest;
@@ -27,12 +27,15 @@ pub struct Preview {
     pub rows: Vec<PreviewRow>,
     /// Accounts whose month costs nothing, by reason.
     pub without_cost: BTreeMap<&'static str, u64>,
-    /// What the brakes look at: the net amounts of all rows, in minor units by currency.
+    /// What the brakes look at: the net amounts of all rows, in minor units by currency; of a run
+    /// that was released, what it was released with.
     pub totals: Totals,
     /// The same of the run of the month before, if that was released.
     pub last: Option<Totals>,
     /// Whether the run would go on.
     pub release: Release,
+    /// Why no run of the month charges as of now, whatever `release` is; see [`no_run`].
+    pub no_run: Option<String>,
 }
 
 /// What the run would do with one account.
@@ -64,6 +67,7 @@ pub async fn preview_month(
     now: Timestamp,
 ) -> Result<Preview, JobError> {
     let settings = settings(manifest)?;
+    let no_run = settings.no_run(month, now);
     let now = now.max(month.end());
     let (mut rows, mut without_cost, mut totals) = (Vec::new(), BTreeMap::new(), Totals::new());
     let mut after = None;
@@ -85,8 +89,36 @@ pub async fn preview_month(
         }
     }
     let last = super::close_month::last_totals(db, month).await?;
-    let release = release(db, &settings, month, &totals).await?;
-    Ok(Preview { rows, without_cost, totals, last, release })
+    let (totals, release) = match money::run(db, month).await? {
+        // What the run went on with: its settled accounts are in no row.
+        Some(run) if run.released_at.is_some() => (run.totals, run.release),
+        _ => {
+            let release = release(db, &settings, month, &totals).await?;
+            (totals, release)
+        }
+    };
+    Ok(Preview { rows, without_cost, totals, last, release, no_run })
+}
+
+/// Says why no run of a month charges as of `now`: nothing is billed yet, another system settled
+/// it, or it is not closed yet; `None` if one may.
+///
+/// # Errors
+/// What the settings in worker.toml say.
+pub fn no_run(
+    manifest: &Manifest,
+    month: Month,
+    now: Timestamp,
+) -> Result<Option<String>, JobError> {
+    Ok(settings(manifest)?.no_run(month, now))
+}
+
+/// Reads the plans that are sold, as `[domains.billing]` names them.
+///
+/// # Errors
+/// What the settings in worker.toml, or the file they name, say.
+pub fn catalogue(manifest: &Manifest) -> Result<Catalogue, JobError> {
+    Ok(settings(manifest)?.catalogue)
 }
 
 fn settings(manifest: &Manifest) -> Result<Settings, JobError> {

@@ -199,10 +199,34 @@ fn method(card: &PaymentCard) -> String {
 fn address(details: &money::BillingDetails) -> Vec<String> {
     let lines = details.address.iter().flat_map(|address| address.lines()).map(str::trim);
     let lines = lines.filter(|line| !line.is_empty()).take(MAX_SHORT_LIST - 1);
-    lines.chain(details.country.as_deref()).map(short).collect()
+    // What was stored before countries were checked is printed as it stands.
+    let country = details.country.as_deref();
+    let country = country.map(|code| billing::country_name(code).unwrap_or(code));
+    lines.chain(country).map(short).collect()
 }
 
 /// As much of a text as fits a field.
 fn short(text: &str) -> String {
     text.chars().take(MAX_FIELD_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_ends_with_the_name_of_the_country() {
+        let check = |country: &str, expected: &str| {
+            let details = money::BillingDetails {
+                address: Some("Hafenstraße 1\n\n 20457 Hamburg".to_owned()),
+                country: Some(country.to_owned()),
+                ..money::BillingDetails::default()
+            };
+            assert_eq!(address(&details), ["Hafenstraße 1", "20457 Hamburg", expected]);
+        };
+        check("DE", "Germany");
+        check("GB", "United Kingdom of Great Britain and Northern Ireland");
+        // As it was stored before countries were checked.
+        check("UK", "UK");
+    }
 }

@@ -1,6 +1,6 @@
 //! `billing/record_payment`: a payment arrived outside the gateway.
 
-use billing::{LedgerEvent, RecordState};
+use billing::{LedgerAccount, LedgerEvent, RecordState};
 use contract::NoConfiguration;
 use contract::billing::RecordPayment as Payload;
 use database::{Db, Tx};
@@ -10,7 +10,7 @@ use serde_json::json;
 use values::{Money, Timestamp};
 
 use super::settings::Settings;
-use super::{BY_HAND, settlement};
+use super::{BY_HAND, asked, settlement};
 
 /// Books payments that arrived outside the gateway.
 pub(crate) struct RecordPayment {
@@ -44,17 +44,17 @@ impl Job for RecordPayment {
 async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<Money, JobError> {
     let Payload { invoice, amount, reference, received_at } = payload;
     let (facts, mut record, invoice) = settlement::open_invoice(tx, invoice).await?;
+    asked::claim(tx, "payment", reference, &invoice.number).await?;
     let name = format!("payment/{}/{reference}", invoice.number);
-    if money::document_of_event(&mut *tx, &name).await?.is_some() {
+    if let Some(known) = money::posted(&mut *tx, &name, LedgerAccount::Cash).await? {
+        asked::same(reference, known, *amount)?;
         return Ok(invoice.balance.open()?);
     }
+    asked::amount("a payment", *amount, &invoice)?;
+    check_day(*received_at, invoice.issued_at, now)?;
     let event = LedgerEvent::PaymentReceived { amount: *amount };
-    if amount.minor <= 0 {
-        return Err(JobError::permanent("a payment needs an amount above zero"));
-    }
     let checked = invoice.balance.after(&event)?; // says at once what is wrong with it
     settlement::book(tx, &name, &invoice.number, &event, *received_at).await?;
-    money::name_document(tx, &name, &invoice.number).await?;
     let open = checked.open()?;
     if open.minor == 0 {
         record.state = RecordState::Paid;
@@ -63,4 +63,17 @@ async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<Mo
         settlement::lift_if_settled(tx, &facts, now).await?;
     }
     Ok(open)
+}
+
+/// Refuses a day that is to come, or before the invoice's: banks name days, not instants.
+fn check_day(at: Timestamp, issued: Timestamp, now: Timestamp) -> Result<(), JobError> {
+    if at > now {
+        return Err(JobError::permanent(format!("receivedAt {at} is to come; it is {now}")));
+    }
+    if at.to_chrono().date_naive() < issued.to_chrono().date_naive() {
+        return Err(JobError::permanent(format!(
+            "receivedAt {at} is before the invoice, which was issued at {issued}"
+        )));
+    }
+    Ok(())
 }

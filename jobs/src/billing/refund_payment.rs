@@ -4,6 +4,7 @@ use billing::LedgerEvent;
 use contract::billing::{PaymentConfiguration, RefundPayment as Payload};
 use database::{Db, DbError, Tx};
 use job::{Context, Job, JobError, Outcome, Services};
+use models::accounts;
 use models::billing::{self as money, PaymentRefund};
 use payments::{Refund, RefundOutcome};
 use serde_json::json;
@@ -11,7 +12,8 @@ use values::Timestamp;
 
 use super::gateway::open_gateway;
 use super::settings::Settings;
-use super::settlement;
+use super::{asked, notices, settlement};
+use crate::emails::deliver;
 
 /// Gives money back.
 pub(crate) struct RefundPayment {
@@ -60,9 +62,13 @@ impl Job for RefundPayment {
         cx.progress(0.7, "the gateway has answered");
         let (word, id) = told(&outcome);
         tracing::info!(invoice = payload.invoice, outcome = word, "payment refunded");
-        let report = json!({ "outcome": word, "refund": id });
-        Ok(Outcome::completed(report)
-            .commit(move |tx| Box::pin(async move { finish(tx, &intent, &outcome, now).await })))
+        let named = if matches!(outcome, RefundOutcome::Refused { .. }) { "code" } else { "refund" };
+        let report = json!({ "outcome": word, named: id });
+        Ok(deliver(
+            Outcome::completed(report).commit(move |tx| {
+                Box::pin(async move { finish(tx, &intent, &outcome, now).await })
+            }),
+        ))
     }
 }
 
@@ -73,8 +79,11 @@ async fn intend(
     now: Timestamp,
 ) -> Result<PaymentRefund, JobError> {
     let Payload { invoice, amount, reference, reason } = payload;
+    asked::word("reference", reference)?;
+    asked::text("reason", reason)?;
     let key = format!("refund/{invoice}/{reference}");
     if let Some(known) = money::refund(&mut *tx, &key).await? {
+        asked::same(reference, known.amount, *amount)?;
         return Ok(known);
     }
     let (_, _, invoice) = settlement::open_invoice(tx, invoice).await?;
@@ -82,9 +91,8 @@ async fn intend(
     let Some(payment) = paid.and_then(|attempt| attempt.payment) else {
         return Err(JobError::permanent("no payment of the gateway is there to give back"));
     };
-    if amount.minor <= 0 {
-        return Err(JobError::permanent("a refund needs an amount above zero"));
-    }
+    asked::claim(tx, "refund", reference, &invoice.number).await?;
+    asked::amount("a refund", *amount, &invoice)?;
     let under_way = money::refunds_under_way(&mut *tx, &invoice.number).await?;
     let all = amount.checked_add(values::Money { minor: under_way, ..*amount });
     let all = all.map_err(billing::BillingError::from)?;
@@ -109,16 +117,16 @@ async fn finish(
     outcome: &RefundOutcome,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    money::lock_account(tx, intent.account).await?;
+    accounts::lock(tx, intent.account).await?;
     let (word, id) = told(outcome);
     if !money::end_refund(tx, &intent.key, word, id, now).await? {
         return Ok(());
     }
-    let gone = !matches!(outcome, RefundOutcome::Refused { code: _ });
-    if gone {
-        let event = LedgerEvent::Refunded { amount: intent.amount };
-        settlement::book(tx, &intent.key, &intent.number, &event, now).await?;
+    if let RefundOutcome::Refused { code } = outcome {
+        return notices::refund_refused(tx, intent, code, now).await;
     }
+    let event = LedgerEvent::Refunded { amount: intent.amount };
+    settlement::book(tx, &intent.key, &intent.number, &event, now).await?;
     Ok(())
 }
 

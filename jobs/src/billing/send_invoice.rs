@@ -12,12 +12,12 @@ use mail::{AdminEvent, AdminEventKind, Message};
 use models::billing::{self as money, DocumentKind};
 use models::outbox::{self, EmailAttachment, NewEmail};
 use serde::Serialize;
-use values::{AccountId, Timestamp};
+use values::{AccountId, EmailId, Timestamp};
 
 use super::notices;
 use super::printed::Printed;
 use super::settings::Settings;
-use crate::emails::{Mailing, deliver};
+use crate::emails::{Mailing, deliver_each};
 
 /// Makes and mails PDFs.
 pub(crate) struct SendInvoice {
@@ -78,7 +78,9 @@ impl Job for SendInvoice {
         tracing::info!(number, bytes = pdf.len(), mails = mails.len(), "document sent");
         let (now, account) = (cx.now(), printed.account.id);
         let unaddressed = unsent == Some("no_address");
-        Ok(deliver(Outcome::completed(report).commit(move |tx| {
+        let ids: Vec<EmailId> = mails.iter().map(|mail| mail.id).collect();
+        let outcome = deliver_each(Outcome::completed(report), ids.into_iter());
+        Ok(outcome.commit(move |tx| {
             Box::pin(async move {
                 money::keep_file(tx, &number, &pdf, now).await?;
                 for mail in &mails {
@@ -89,7 +91,7 @@ impl Job for SendInvoice {
                 }
                 Ok(())
             })
-        })))
+        }))
     }
 }
 
@@ -103,7 +105,7 @@ impl SendInvoice {
         cx.check_cancelled()?;
         if !made.missing.is_empty() {
             let missing: String = made.missing.iter().collect();
-            tracing::warn!(missing, "no font has these characters; the PDF shows boxes");
+            tracing::warn!(missing, "no font has these characters; the PDF shows their code points in brackets");
         }
         Ok(made.pdf)
     }

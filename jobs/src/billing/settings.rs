@@ -3,13 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use billing::{BasisPoints, Catalogue, TaxRates};
+use billing::{Catalogue, TaxRates, closes_at};
 use invoices::{Colour, Labelled, Logo, Paper};
 use job::JobError;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use values::{Month, Span};
+use values::{Month, Span, Timestamp};
 
+/// How far a total may move without an approval at the most: to its elevenfold.
+const MAX_CHANGE: u32 = 100_000;
+/// Characters of a prefix at the most.
+const MAX_PREFIX: usize = 20;
+/// What to do about two series whose numbers are the same.
+const SAME_PREFIX: &str = "invoices and credit notes need prefixes that differ; set invoice_prefix \
+                           or credit_note_prefix in [domains.billing.issuer]";
 /// What to do about invoices without a sender.
 const NO_NAME: &str = "invoices need a sender; set legal_name in [domains.billing.issuer]";
 
@@ -30,8 +37,8 @@ pub(crate) struct Settings {
     #[serde(default)]
     pub(crate) approve_before_charge: bool,
     /// How far a month's total may move from the one before without an approval.
-    #[serde(default = "max_change")]
-    pub(crate) max_change_basis_points: BasisPoints,
+    #[serde(default = "max_change", deserialize_with = "change")]
+    pub(crate) max_change_basis_points: u32,
     /// The tax of each country, by its two letters.
     #[serde(default)]
     pub(crate) tax_basis_points: TaxRates,
@@ -41,9 +48,6 @@ pub(crate) struct Settings {
     /// Who sends the invoices.
     #[serde(default)]
     pub(crate) issuer: Issuer,
-    /// Where customers change their card and confirm payments.
-    #[serde(default)]
-    pub(crate) card_url: String,
 }
 
 /// Who sends invoices and credit notes, and whose series their numbers are.
@@ -53,8 +57,10 @@ pub(crate) struct Issuer {
     /// A short name of the company that never changes.
     pub(crate) id: String,
     /// What invoice numbers begin with.
+    #[serde(deserialize_with = "prefix")]
     pub(crate) invoice_prefix: String,
     /// What the numbers of credit notes begin with.
+    #[serde(deserialize_with = "prefix")]
     pub(crate) credit_note_prefix: String,
     /// The name in law; no month is closed without it.
     pub(crate) legal_name: String,
@@ -151,8 +157,27 @@ fn colour(text: &str) -> Result<Colour, JobError> {
 }
 
 impl Settings {
+    /// Why no run of a month charges: it is not billed here, or not closed yet; `None` if one may.
+    pub(crate) fn no_run(&self, month: Month, now: Timestamp) -> Option<String> {
+        let Some(first) = self.first_month else {
+            return Some("nothing is billed; set first_month in [domains.billing]".to_owned());
+        };
+        if month < first {
+            return Some(format!(
+                "{month} is before first_month {first} of [domains.billing] and was settled \
+                 elsewhere"
+            ));
+        }
+        let at = closes_at(month, self.close_after);
+        (now < at).then(|| format!("{month} is not closed before {at}"))
+    }
+
     /// Refuses to bill in nobody's name.
     pub(crate) fn check_issuer(&self) -> Result<(), JobError> {
+        let Issuer { invoice_prefix, credit_note_prefix, .. } = &self.issuer;
+        if invoice_prefix == credit_note_prefix {
+            return Err(JobError::permanent(SAME_PREFIX));
+        }
         self.issuer.printed().map(|_| ())
     }
 
@@ -170,8 +195,30 @@ fn payment_term_days() -> u16 {
     14
 }
 
-fn max_change() -> BasisPoints {
-    BasisPoints::new(3_000).expect("30 % is a share")
+fn max_change() -> u32 {
+    3_000
+}
+
+/// Takes what may stand in a number, in the name of a file and in the subject of a mail.
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let found = String::deserialize(deserializer)?;
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if found.chars().count() <= MAX_PREFIX && found.chars().all(letter) {
+        return Ok(found);
+    }
+    Err(D::Error::custom(format!(
+        "a prefix has at most {MAX_PREFIX} of A-Z, a-z, 0-9, `-`, `_` and `.`"
+    )))
+}
+
+fn change<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let found = u32::deserialize(deserializer)?;
+    if found <= MAX_CHANGE {
+        return Ok(found);
+    }
+    Err(D::Error::custom(format!(
+        "max_change_basis_points of {found}; give 0 to {MAX_CHANGE}, where 3000 is 30 %"
+    )))
 }
 
 fn month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Month>, D::Error> {

@@ -7,19 +7,26 @@ use billing::{
 use database::{DbError, Tx};
 use job::JobError;
 use models::billing::{
-    self as money, About, Attempt, BillingRecord, Document, DocumentKind, Issue,
+    self as money, About, Attempt, BillingRecord, Document, DocumentKind, Issue, PaymentCustomer,
 };
-use models::{ThrottledReason, throttles};
-use payments::{ChargeOutcome, Gateway};
+use models::{Account, ThrottledReason, accounts, throttles};
+use payments::{ChargeOutcome, Gateway, GatewayIdError};
 use values::{AccountId, Month, Timestamp};
 
 use super::facts::Facts;
 use super::invoice_account::{Charging, Ended};
 use super::settings::Settings;
 use super::{BY_HAND, notices};
+use crate::accounts::lift;
 
 /// The code of a charge that was never made, because there is no card left to charge.
 pub(crate) const NO_CARD: &str = "no_card";
+/// The code of a charge that no gateway could take, because an id of it cannot be one.
+pub(crate) const UNFIT: &str = "unfit_id";
+/// The reason of a record whose charge is under way.
+const BY_CARD: &str = "charge";
+/// Why a throttle ends with a charge, as admins are told.
+pub(crate) const PAID: &str = "paid";
 
 /// What the first transaction left to be done.
 #[derive(Debug)]
@@ -41,20 +48,21 @@ pub(crate) struct Prepared {
     pub(crate) number: String,
     /// Whether there is no card left to charge.
     pub(crate) look_up_only: bool,
+    /// Whether the account was throttled, or going to be.
+    pub(crate) was_throttled: bool,
 }
 
 impl Prepared {
     /// The request, the same for each try.
-    pub(crate) fn charge(&self) -> Result<payments::Charge, JobError> {
+    pub(crate) fn charge(&self) -> Result<payments::Charge, GatewayIdError> {
         let Attempt { key, account, month, attempt, amount, customer, card, .. } = &self.attempt;
-        let unfit = |error| JobError::Permanent(Box::new(error));
         // By hand nobody is asked; the gateway's ids have to be some.
         let customer = customer.clone().unwrap_or_else(|| "cus_by_hand".to_owned());
         let card = card.clone().unwrap_or_else(|| "pm_by_hand".to_owned());
         Ok(payments::Charge {
             key: key.clone(),
-            customer: customer.try_into().map_err(unfit)?,
-            payment_method: card.try_into().map_err(unfit)?,
+            customer: customer.try_into()?,
+            payment_method: card.try_into()?,
             amount: *amount,
             account: *account,
             month: *month,
@@ -80,10 +88,21 @@ pub(crate) async fn start(
     let by_hand = matches!(charging.gateway, Gateway::Manual);
     let standing = facts.standing(&settings.catalogue, by_hand)?;
     let mut record = facts.record.as_ref().map(BillingRecord::facts);
-    if let (Some(record), Some(invoice)) =
-        (&mut record, money::of_month(&mut *tx, account, month).await?)
+    let mut number = None;
+    if let Some(record) = &mut record
+        && let Some(invoice) = money::of_month(&mut *tx, account, month).await?
     {
         record.total = invoice.balance.open()?; // less than the bill after a credit note
+        number = Some(invoice.number);
+    }
+    let awaits_transfer = facts.record.as_ref().is_some_and(|record| {
+        record.state == RecordState::Pending && record.reason == BY_HAND
+    });
+    if awaits_transfer && !by_hand && trigger == Trigger::MonthlyRun
+        && let Some(number) = number
+    {
+        // Who was asked for a transfer is not charged as well, unless a person says so.
+        return Ok(Started::Ended(Ended::Invoiced(number)));
     }
     let step =
         settle_month(&standing, month, trigger, now, record.as_ref(), || facts.bill(settings))?;
@@ -96,8 +115,9 @@ pub(crate) async fn start(
             None
         }
         Step::Write(state, bill) => {
-            let reason = reason.expect("a month that is written ends at once");
-            write(tx, settings, &mut facts, state, bill, reason.as_str(), now).await?;
+            let reason = reason.expect("a month that is written ends at once").as_str();
+            let written = Written { state, reason, attempted_at: None };
+            number = write(tx, settings, &mut facts, written, bill, now).await?;
             None
         }
         Step::Charge(charge) => Some(charge),
@@ -106,9 +126,7 @@ pub(crate) async fn start(
         let reason = reason.expect("only a charge has no reason yet");
         // An attempt that was cut off after this transaction has not asked for the PDF.
         let invoice = match reason {
-            Reason::PaidByCredit | Reason::AlreadyPaid => {
-                money::of_month(&mut *tx, account, month).await?.map(|invoice| invoice.number)
-            }
+            Reason::PaidByCredit | Reason::AlreadyPaid => number,
             _ => None,
         };
         return Ok(Started::Ended(Ended::Settled(reason, invoice)));
@@ -116,26 +134,28 @@ pub(crate) async fn start(
     if money::charges_stopped(&mut *tx).await?.is_some() {
         return Ok(Started::Ended(Ended::Stopped));
     }
-    intend(tx, charging, facts, charge, now).await
+    intend(tx, charging, facts, (charge, number), now).await
 }
 
-/// Stores a charge's intent: record, invoice, and attempt.
+/// Stores a charge's intent: record, invoice unless the month has its number, and attempt.
 async fn intend(
     tx: &mut Tx<'_>,
     charging: &Charging<'_>,
     mut facts: Facts,
-    charge: Step1,
+    (charge, number): (Step1, Option<String>),
     now: Timestamp,
 ) -> Result<Started, JobError> {
     let Step1 { key, amount, bill, manner } = charge;
-    if let Some(bill) = bill {
-        write(tx, charging.settings, &mut facts, RecordState::Pending, bill, "charge", now).await?;
-    }
     // By hand nobody is charged: an attempt without a customer is one that waits for a transfer.
     let by_hand = matches!(charging.gateway, Gateway::Manual);
+    if let Some(bill) = bill {
+        let reason = if by_hand { BY_HAND } else { BY_CARD };
+        let written = Written { state: RecordState::Pending, reason, attempted_at: Some(now) };
+        write(tx, charging.settings, &mut facts, written, bill, now).await?;
+    }
     let mut record = facts.record.clone().expect("a charge has a record");
-    let is_repeat = record.state == RecordState::Pending && record.attempted_at.is_some();
-    if !is_repeat {
+    let is_begun = record.state == RecordState::Pending && record.attempted_at.is_some();
+    if !is_begun {
         record.state = RecordState::Pending;
         record.attempted_at = Some(now);
         if by_hand {
@@ -143,14 +163,13 @@ async fn intend(
         }
         money::update_record(tx, &record, now).await?;
     }
-    let number = match money::of_month(&mut *tx, key.account, key.month).await? {
-        Some(invoice) => invoice.number,
+    let number = match number {
+        Some(number) => number,
         None => issue(tx, charging.settings, &facts, &record.bill, now).await?,
     };
-    let text = key.to_string();
     let charged = facts.customer.as_ref().filter(|_| !by_hand);
     let attempt = Attempt {
-        key: text.clone(),
+        key: key.to_string(),
         account: key.account,
         month: key.month,
         attempt: key.attempt,
@@ -162,33 +181,55 @@ async fn intend(
         code: None,
         created_at: now,
     };
-    money::begin_attempt(tx, &attempt).await?;
-    let attempt = money::attempt(&mut *tx, &text).await?.unwrap_or(attempt);
+    let mut attempt = money::begin_attempt(tx, attempt).await?;
     if by_hand {
         return Ok(Started::Ended(Ended::Invoiced(number)));
     }
+    if let (None, Some(PaymentCustomer { customer, card })) = (&attempt.customer, charged) {
+        // It waited for a transfer so far: nothing was sent under its key.
+        attempt.customer = Some(customer.clone());
+        attempt.card = Some(card.id.clone());
+        attempt.amount = amount;
+        attempt.created_at = now;
+        money::attempt_by_card(tx, &attempt).await?;
+        BY_CARD.clone_into(&mut record.reason);
+        money::update_record(tx, &record, now).await?;
+    }
     let look_up_only = manner == Manner::LookUpOnly;
-    Ok(Started::Charge(Box::new(Prepared { record, attempt, number, look_up_only })))
+    let was_throttled = facts.account.throttled_at.is_some();
+    let prepared = Prepared { record, attempt, number, look_up_only, was_throttled };
+    Ok(Started::Charge(Box::new(prepared)))
 }
 
-/// Writes a month's record, with an invoice if it asks for anything now.
+/// What a month's record says when it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written<'a> {
+    pub(crate) state: RecordState,
+    pub(crate) reason: &'a str,
+    /// When the first attempt to charge it began.
+    pub(crate) attempted_at: Option<Timestamp>,
+}
+
+/// Writes a month's record; returns the number of its invoice if it is paid by that.
 pub(crate) async fn write(
     tx: &mut Tx<'_>,
     settings: &Settings,
     facts: &mut Facts,
-    state: RecordState,
+    written: Written<'_>,
     bill: Bill,
-    reason: &str,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<Option<String>, DbError> {
     let account = facts.account.id;
-    money::freeze(tx, &[account], facts.month, now).await?;
+    if !facts.is_frozen {
+        money::freeze(tx, &[account], facts.month, now).await?;
+    }
+    let Written { state, reason, attempted_at } = written;
     let record = BillingRecord {
         account,
         month: facts.month,
         state,
         refusals: 0,
-        attempted_at: None,
+        attempted_at,
         grace_until: None,
         carried_into: None,
         reason: reason.to_owned(),
@@ -197,15 +238,15 @@ pub(crate) async fn write(
         bill,
     };
     money::insert_record(tx, &record).await?;
-    if record.bill.due != Due::CarryOver {
+    if record.bill.due != Due::CarryOver && !facts.carried.is_empty() {
         money::carried_into(tx, account, facts.month).await?;
     }
     facts.record = Some(record);
     let record = facts.record.as_ref().expect("just written");
-    if state == RecordState::Paid {
-        issue(tx, settings, facts, &record.bill, now).await?;
+    match state {
+        RecordState::Paid => issue(tx, settings, facts, &record.bill, now).await.map(Some),
+        _ => Ok(None),
     }
-    Ok(())
 }
 
 /// Issues a month's invoice, posts it, and lets the customer's credit pay what the bill says.
@@ -261,25 +302,26 @@ pub(crate) fn reason(answer: &GatewayAnswer) -> Reason {
 /// Books what the gateway answered; does nothing if somebody else has done so already.
 pub(crate) async fn finish(
     tx: &mut Tx<'_>,
-    settings: &Settings,
     prepared: &Prepared,
     answer: &GatewayAnswer,
     outcome: &ChargeOutcome,
     now: Timestamp,
 ) -> Result<(), DbError> {
     let Attempt { key, account, month, attempt, .. } = &prepared.attempt;
-    let Some(facts) = Facts::lock(tx, *account, *month).await? else { return Ok(()) };
-    let Some(mut record) = facts.record.clone() else { return Ok(()) };
+    let Some(account) = accounts::lock(tx, *account).await? else { return Ok(()) };
+    let Some(mut record) = money::record(&mut *tx, account.id, *month).await? else {
+        return Ok(());
+    };
     let is_open = record.state == RecordState::Pending && record.refusals + 1 == *attempt;
     if !is_open {
         return Ok(());
     }
     let answered = Answered {
         now,
-        exempt: facts.account.unthrottleable,
-        throttle: throttle_of(&facts),
+        exempt: account.unthrottleable,
+        throttle: throttle_of(&account),
         grace_until: record.grace_until,
-        others_failed: money::others_failed(&mut *tx, *account, *month).await?,
+        others_failed: money::others_failed(&mut *tx, account.id, *month).await?,
     };
     let Consequence { state, refused, reason: _, grace_until, throttle, lifts_throttle, notices } =
         answer.consequence(&answered);
@@ -295,16 +337,16 @@ pub(crate) async fn finish(
         book(tx, key, &prepared.number, &event, now).await?;
     }
     if lifts_throttle {
-        throttles::lift(tx, *account, Some(ThrottledReason::CardDeclined), now).await?;
+        lift(tx, &account, Some(ThrottledReason::CardDeclined), PAID, now).await?;
     }
     if let Some(Throttle { at, reason: _ }) = throttle {
-        throttles::throttle(tx, *account, (at, ThrottledReason::CardDeclined), now).await?;
+        throttles::throttle(tx, account.id, (at, ThrottledReason::CardDeclined), now).await?;
     }
     if code == Some(NO_CARD) {
         return Ok(());
     }
     let told = notices::Told { attempt: *attempt, throttle, code };
-    notices::add(tx, settings, &facts, &notices, &told, now).await
+    notices::add(tx, (&account, &record), &notices, &told, now).await
 }
 
 /// Posts an event of an invoice and stores its new sums; returns the invoice as it is afterwards.
@@ -341,9 +383,9 @@ fn told(outcome: &ChargeOutcome) -> (&'static str, Option<&str>, Option<&str>) {
     }
 }
 
-fn throttle_of(facts: &Facts) -> Option<Throttle> {
-    let at = facts.account.throttled_at?;
-    let reason = match facts.account.throttled_reason? {
+fn throttle_of(account: &Account) -> Option<Throttle> {
+    let at = account.throttled_at?;
+    let reason = match account.throttled_reason? {
         ThrottledReason::OverLimit => billing::ThrottledReason::OverLimit,
         ThrottledReason::CardDeclined => billing::ThrottledReason::CardDeclined,
     };
@@ -391,7 +433,7 @@ pub(crate) async fn lift_if_settled(
     let declined = facts.account.throttled_reason == Some(ThrottledReason::CardDeclined);
     if declined && !money::others_failed(&mut *tx, facts.account.id, facts.month).await? {
         let reason = Some(ThrottledReason::CardDeclined);
-        throttles::lift(tx, facts.account.id, reason, now).await?;
+        lift(tx, &facts.account, reason, "settled", now).await?;
     }
     Ok(())
 }

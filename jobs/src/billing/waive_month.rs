@@ -12,11 +12,12 @@ use models::billing as money;
 use serde_json::json;
 use values::Timestamp;
 
+use super::asked;
 use super::facts::Facts;
 use super::invoice_account::send;
 use super::issue_credit_note::credit;
 use super::settings::Settings;
-use super::settlement::{self, is_with_gateway};
+use super::settlement::{self, Written, is_with_gateway};
 
 /// Gives months up.
 pub(crate) struct WaiveMonth {
@@ -38,6 +39,7 @@ impl Job for WaiveMonth {
         payload: Waive,
         _: NoConfiguration,
     ) -> Result<Outcome, JobError> {
+        asked::text("reason", &payload.reason)?;
         if cx.now() < payload.month.end() {
             return Err(BillingError::MonthNotEnded { month: payload.month }.into());
         }
@@ -64,7 +66,8 @@ async fn waive(
     };
     let Some(mut record) = facts.record.clone() else {
         let bill = facts.bill(settings)?;
-        settlement::write(tx, settings, &mut facts, RecordState::Waived, bill, reason, now).await?;
+        let written = Written { state: RecordState::Waived, reason, attempted_at: None };
+        settlement::write(tx, settings, &mut facts, written, bill, now).await?;
         return Ok(None);
     };
     let refuse = |why: &str| Err(JobError::permanent(format!("{month} cannot be waived: {why}")));

@@ -202,13 +202,13 @@ impl DeliverEmail {
                 Outcome::snooze(wait)
             }
             Ended::At(state, answer) => {
-                // A link that was mailed is of no more use here.
-                let forget = matches!(&*email.kind, "password_reset" | "authentication_needed");
+                let forget = super::holds_a_link(email);
                 let noted =
                     outbox::end(&mut tx, email.id, (state, &answer), forget, cx.now()).await?;
                 let is_fault = match state {
                     EmailState::Refused
                     | EmailState::Unknown
+                    | EmailState::Bounced
                     | EmailState::Suppressed
                     | EmailState::Failed => true,
                     EmailState::Sent

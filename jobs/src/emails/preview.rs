@@ -18,6 +18,8 @@ pub struct MailPreview {
     pub html: String,
     /// The whole mail, as mail programs open it.
     pub eml: Vec<u8>,
+    /// The fields that its template may use, with their values, as JSON.
+    pub fields: String,
 }
 
 /// Writes the samples of the mail called `name`, or of all mails.
@@ -53,8 +55,9 @@ pub fn preview_mails(
         let parcel = Parcel { id: &file, date: now, to: &reader, message, attachments: &[] };
         let letter = mail.templates.letter(&parcel).map_err(|error| error.to_string())?;
         let eml = letter.as_bytes().to_vec();
+        let fields = serde_json::to_string_pretty(message).map_err(|error| error.to_string())?;
         let (subject, text, html) = (rendered.subject, rendered.text, rendered.html);
-        previews.push(MailPreview { file, subject, text, html, eml });
+        previews.push(MailPreview { file, subject, text, html, eml, fields });
     }
     Ok(previews)
 }
@@ -74,6 +77,7 @@ mod tests {
         assert!(Message::NAMES.iter().all(|name| files.contains(name)), "{files:?}");
         let one = previews(Some("welcome")).unwrap();
         assert!(one[0].html.contains("Ann Lee") && !one[0].eml.is_empty());
+        assert!(one[0].fields.contains("\"name\": \"Ann Lee\""), "{}", one[0].fields);
         let error = previews(Some("welcom")).unwrap_err();
         assert!(error.contains("did you mean `welcome`"), "{error}");
     }

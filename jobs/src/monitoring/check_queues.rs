@@ -1,13 +1,16 @@
-//! `monitoring/check_queues`: tasks that wait or run for too long, told once per incident.
+//! `monitoring/check_queues`: tasks that wait or run for too long, and mails that nobody accepts,
+//! told once per incident.
 //!
 //! An incident is open from the first check that finds it to the first that does not; only its
-//! beginning is told. What cannot be counted is no all-clear: then nothing changes.
+//! beginning is told: to the admins by mail, and, since mail may be what is stuck, as an alert at
+//! once. What cannot be counted is no all-clear: then nothing changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use contract::NoConfiguration;
+use contract::emails::DeliverEmail;
 use contract::monitoring::CheckQueues as Payload;
+use contract::{NoConfiguration, Payload as _};
 use database::Db;
 use job::{Context, Job, JobError, Outcome, Services};
 use mail::{AdminEvent, AdminEventKind};
@@ -29,6 +32,9 @@ pub(crate) struct Settings {
     /// How long an attempt may run.
     #[serde(default = "max_run", deserialize_with = "span")]
     max_run: Span,
+    /// How long mails may wait without any of them being accepted.
+    #[serde(default = "max_unsent", deserialize_with = "span")]
+    max_unsent: Span,
     /// Other limits by job, for waiting and running alike.
     #[serde(default)]
     jobs: BTreeMap<String, Limit>,
@@ -52,6 +58,10 @@ fn max_run() -> Span {
     Span::from_hours(1)
 }
 
+fn max_unsent() -> Span {
+    Span::from_hours(1)
+}
+
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
@@ -67,7 +77,7 @@ pub(crate) struct CheckQueues {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
-    /// Jobs with tasks that wait or run for too long.
+    /// Jobs with tasks that wait or run for too long, or whose mails nobody accepts.
     stuck: Vec<Stuck>,
     /// Incidents that began.
     begun: u32,
@@ -80,10 +90,32 @@ struct Report {
 #[serde(rename_all = "camelCase")]
 struct Stuck {
     job_name: String,
-    /// `waiting` or `running`.
+    /// `waiting`, `running` or `unsent`.
     kind: &'static str,
     since: Timestamp,
 }
+
+impl Stuck {
+    /// What a person is told: a stable code, and what happened and where to look further.
+    fn told(&self) -> (&'static str, String) {
+        let Self { job_name, kind, since } = self;
+        if *kind == UNSENT {
+            let message = format!(
+                "no mail was accepted since {since} although mails wait; main-worker emails list \
+                 --state waiting,sending shows what the mail server said"
+            );
+            return ("mails_unsent", message);
+        }
+        let message = format!(
+            "the oldest task of {job_name} has been {kind} since {since}; main-worker tasks depth \
+             and main-worker jobs show {job_name} say more"
+        );
+        ("queue_stuck", message)
+    }
+}
+
+/// The kind of incident in which mails wait.
+const UNSENT: &str = "unsent";
 
 impl Job for CheckQueues {
     type Payload = Payload;
@@ -94,11 +126,18 @@ impl Job for CheckQueues {
     }
 
     async fn run(&self, cx: &Context, _: Payload, _: NoConfiguration) -> Result<Outcome, JobError> {
-        let stuck = stuck(&self.tasks.depths().await?, &self.settings, cx.now());
+        let mut stuck = stuck(&self.tasks.depths().await?, &self.settings, cx.now());
+        let unsent = outbox::unsent(&self.db).await?.map(|unsent| unsent.stuck_since());
+        if let Some(since) = unsent
+            && since.after(self.settings.max_unsent) < cx.now()
+        {
+            stuck.push(Stuck { job_name: DeliverEmail::JOB.to_owned(), kind: UNSENT, since });
+        }
         cx.progress(0.5, "queues are counted");
         let mut report = Report { stuck, ..Report::default() };
         let mut work = self.db.begin().await?;
-        for Stuck { job_name, kind, since: _ } in &report.stuck {
+        for one in &report.stuck {
+            let Stuck { job_name, kind, since: _ } = one;
             if !incidents::open(&mut work.tx(), job_name, kind, cx.now()).await? {
                 continue;
             }
@@ -107,6 +146,9 @@ impl Job for CheckQueues {
             told.code = format!("{job_name}:{kind}").parse().ok();
             let key = format!("queue_stuck/{job_name}/{kind}/{}", cx.now());
             outbox::note_event(&mut work.tx(), &event(key, &told)?).await?;
+            // Before the incident is on record: rather twice than never.
+            let (code, message) = one.told();
+            cx.alert(code, &message);
         }
         let standing = report.stuck.iter().map(|one| (one.job_name.clone(), one.kind.to_owned()));
         let standing: Vec<(String, String)> = standing.collect();
@@ -174,6 +216,7 @@ mod tests {
         let settings = Settings {
             max_wait: max_wait(),
             max_run: max_run(),
+            max_unsent: max_unsent(),
             jobs: BTreeMap::from([("c/slow".to_owned(), limit)]),
         };
         let (wait, run) = (TaskState::Available, TaskState::Running);

@@ -8,14 +8,14 @@ mod account;
 mod notices;
 mod settings;
 
-use contract::NoConfiguration;
+use contract::billing::PaymentConfiguration;
 use contract::usage::EnforceLimits as Payload;
 use database::Db;
 use job::{Context, Job, JobError, Outcome, Services};
 use models::{limits, throttles};
 use serde::Serialize;
 use serde_json::json;
-use values::{AccountId, Month};
+use values::AccountId;
 
 use self::account::{Checked, Checks};
 use self::settings::Settings;
@@ -62,15 +62,17 @@ impl Job for EnforceLimits {
         &self,
         cx: &Context,
         payload: Payload,
-        _: NoConfiguration,
+        config: PaymentConfiguration,
     ) -> Result<Outcome, JobError> {
         let month = cx.now().month();
         if payload.month.is_some_and(|asked| asked != month) {
             return Ok(Outcome::completed(json!({ "skipped": "not_the_current_month" })));
         }
         let mut report = Report::default();
-        self.lift_ended(cx, month, &mut report).await?;
-        self.check_all(cx, month, &mut report).await?;
+        let by_hand = config.payments.is_none();
+        let checks = Checks { settings: &self.settings, by_hand, month, now: cx.now() };
+        self.lift_ended(cx, checks, &mut report).await?;
+        self.check_all(cx, checks, &mut report).await?;
         let Report { checked, warned, upgraded, throttled, lifted, unclear } = report;
         tracing::info!(checked, warned, upgraded, throttled, lifted, unclear, "limits checked");
         Ok(deliver(Outcome::completed(report)))
@@ -82,19 +84,18 @@ impl EnforceLimits {
     async fn lift_ended(
         &self,
         cx: &Context,
-        month: Month,
+        checks: Checks<'_>,
         report: &mut Report,
     ) -> Result<(), JobError> {
         let mut after: Option<AccountId> = None;
         for _ in 0..PAGES_MAX {
             let page =
-                throttles::over_limit_before(&self.db, month, after, ACCOUNTS_PER_PAGE).await?;
+                throttles::over_limit_before(&self.db, checks.month, after, ACCOUNTS_PER_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(*last);
             for account in page {
                 cx.check_cancelled()?;
                 cx.progress(0.0, "ending throttles");
-                let checks = Checks { settings: &self.settings, month, now: cx.now() };
                 report.lifted += u32::from(checks.lift(&self.db, account).await?);
             }
         }
@@ -104,19 +105,18 @@ impl EnforceLimits {
     async fn check_all(
         &self,
         cx: &Context,
-        month: Month,
+        checks: Checks<'_>,
         report: &mut Report,
     ) -> Result<(), JobError> {
         let allowance = self.settings.catalogue.free_allowance();
         let mut after: Option<AccountId> = None;
         for _ in 0..PAGES_MAX {
-            let page = limits::above(&self.db, month, allowance, after, ACCOUNTS_PER_PAGE).await?;
+            let page = limits::above(&self.db, checks.month, allowance, after, ACCOUNTS_PER_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(*last);
             for account in page {
                 cx.check_cancelled()?;
                 cx.progress(0.5, format!("{} accounts checked", report.checked));
-                let checks = Checks { settings: &self.settings, month, now: cx.now() };
                 report.count(checks.check(&self.db, account).await?);
             }
         }

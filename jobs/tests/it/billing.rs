@@ -25,7 +25,7 @@ use values::{AccountId, Clock, Currency, Money, Month, Timestamp};
 use crate::harness::Harness;
 
 const DOMAIN: &str = "[domains.billing]\nfirst_month = \"2014-12\"\nclose_after = \"1h\"\n\
-  card_url = \"https://example.com/card\"\ntax_basis_points = { DE = 1900 }\n";
+  tax_basis_points = { DE = 1900 }\n";
 /// The plans that are shipped; `CHEAP` in settings names a file of them where solo costs 30 cents.
 const CATALOGUE: &str = include_str!("../../../shared/billing/src/plans/catalogue.toml");
 const ISSUER: &str = "[domains.billing.issuer]\nlegal_name = \"Example Streaming GmbH\"\n";
@@ -82,7 +82,8 @@ impl Company {
 
     /// The worker.toml of the bench, for what is no job.
     fn manifest() -> manifest::Manifest {
-        manifest::Manifest::parse(&format!("{DOMAIN}{ISSUER}"), &contract::contract().names())
+        let row = "[jobs.\"billing/close_month\"]\ntimeout = \"1m\"\n";
+        manifest::Manifest::parse(&format!("{DOMAIN}{ISSUER}{row}"), &contract::contract().names())
             .unwrap()
     }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admins;
+mod bounces;
 mod delivery;
 mod faults;
 mod waiting;

@@ -99,6 +99,13 @@ async fn read(harness: &Harness, number: u8) -> Account {
     accounts::get(&harness.db, id(number)).await.unwrap().unwrap()
 }
 
+/// A company whose customers pay by card.
+async fn by_card(engine: EngineKind) -> Harness {
+    let mut harness = Harness::new(engine).await;
+    harness.configure("payments", &json!({ "secretKey": "sk_test_unused" }));
+    harness
+}
+
 /// All that the job writes, as text.
 async fn written(harness: &Harness) -> String {
     let mut written = String::new();
@@ -129,7 +136,7 @@ fn held(value: &Value) -> AccountPlans {
 
 /// Faults 2 and 3: each account ends with the plans of its case, and its mail names what changes.
 async fn every_case_ends_as_it_says(engine: EngineKind) {
-    let harness = Harness::new(engine).await;
+    let harness = by_card(engine).await;
     let cases: Value = serde_json::from_str(CASES).unwrap();
     let list = cases["cases"].as_array().unwrap();
     assert!(list.len() >= 20);
@@ -232,7 +239,7 @@ async fn is_alerted(harness: &Harness, given: &Given<'_>) -> bool {
 
 /// One account of each kind of end.
 async fn three_accounts(engine: EngineKind) -> Harness {
-    let harness = Harness::new(engine).await;
+    let harness = by_card(engine).await;
     harness.clock.set(at("2015-02-20T10:00:00Z"));
     for given in [
         solo(1, [20 * GIB, 0, 0], "valid"),
@@ -283,6 +290,24 @@ async fn two_at_once_do_each_thing_once(engine: EngineKind) {
     assert_eq!(written(&harness).await, alone);
 }
 
+/// Who pays by transfer has no card, and needs none: neither for usage within the plan nor above.
+async fn by_transfer_nobody_needs_a_card(engine: EngineKind) {
+    let harness = Harness::new(engine).await;
+    harness.clock.set(at("2015-02-20T10:00:00Z"));
+    for (number, gib) in [(1, 2), (2, 20), (3, 21)] {
+        let given = solo(number, [gib * GIB, 0, 0], "none");
+        store(&harness, &given, &account(&given)).await;
+    }
+    let done = harness.run_json(JOB, &json!({})).await.unwrap();
+    assert_eq!(
+        done.result,
+        json!({ "checked": 3, "warned": 1, "upgraded": 1, "throttled": 0, "lifted": 0, "unclear": 0 })
+    );
+    for number in 1..=3 {
+        assert_eq!(read(&harness, number).await.throttled_at, None);
+    }
+}
+
 /// Fault 20: an account that cannot be judged stops no other.
 async fn an_unknown_plan_is_told_once_and_holds_up_no_other(engine: EngineKind) {
     let harness = three_accounts(engine).await;
@@ -300,7 +325,7 @@ async fn an_unknown_plan_is_told_once_and_holds_up_no_other(engine: EngineKind) 
 
 /// Fault 11: what a marketplace's customer used too much is forgiven with the month.
 async fn a_new_month_lifts_what_a_marketplace_used_too_much(engine: EngineKind) {
-    let harness = Harness::new(engine).await;
+    let harness = by_card(engine).await;
     harness.clock.set(at("2015-02-20T10:00:00Z"));
     let plans = AccountPlans { broadcast: vec!["solo".into()], peer: vec![] };
     let usage = [16 * GIB, 0, 0];
@@ -358,6 +383,7 @@ testkit::on_each_engine!(
     every_case_ends_as_it_says,
     a_run_repeated_after_any_cut_leaves_what_an_undisturbed_one_leaves,
     two_at_once_do_each_thing_once,
+    by_transfer_nobody_needs_a_card,
     an_unknown_plan_is_told_once_and_holds_up_no_other,
     a_new_month_lifts_what_a_marketplace_used_too_much,
     a_throttle_is_lifted_once_also_one_that_was_to_come,

@@ -84,6 +84,9 @@ async fn tells_of_a_stuck_queue_once_per_incident(engine: EngineKind) {
     let ids = enqueue(&harness, 2).await;
     check(0, 0, 0).await;
     harness.clock.set(now().after(Span::from_minutes(11)));
+    // An attempt that dies before its commit has told nobody; the next one does.
+    assert!(harness.attempt_json(job, &json!({}), Cut::DiesAt(1)).await.is_none());
+    assert_eq!(harness.number(told).await, 0);
     check(1, 1, 0).await;
     check(1, 0, 0).await;
     assert_eq!(harness.number(told).await, 1);
@@ -95,10 +98,11 @@ async fn tells_of_a_stuck_queue_once_per_incident(engine: EngineKind) {
     let later = enqueue(&harness, 1).await;
     assert_eq!(later.len(), 1);
     harness.clock.set(now().after(Span::from_minutes(12)));
-    // An attempt that dies in the middle has told nobody and the next one does, or its commit was
-    // under way already.
     assert!(harness.attempt_json(job, &json!({}), Cut::DiesAt(1)).await.is_none());
-    harness.run_json(job, &json!({})).await.unwrap();
+    assert_eq!(harness.number(told).await, 1);
+    // One that dies behind its commit has told, and no other does.
+    drop(harness.attempt_json(job, &json!({}), Cut::Never).await.unwrap().unwrap());
+    assert_eq!(harness.number(told).await, 2);
     check(1, 0, 0).await;
     assert_eq!(harness.number(told).await, 2);
 }

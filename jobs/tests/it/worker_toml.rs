@@ -139,3 +139,17 @@ async fn takes_the_settings_of_lines() {
 async fn refuses_a_misspelt_setting() {
     with_settings("max_object_byte = 1").await;
 }
+
+#[tokio::test]
+#[should_panic(expected = "`incoming` needs a `work_folder`")]
+async fn refuses_incoming_files_without_a_folder_to_fetch_them_into() {
+    let lines = "[domains.archival]\nstore = '/a'\nincoming = '/b'\n";
+    Harness::with(EngineKind::Sqlite, |_| lines.to_owned()).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "`incoming` is the `store` itself")]
+async fn refuses_to_take_files_out_of_the_store() {
+    let lines = "[domains.archival]\nstore = '/a'\nincoming = '/a'\nwork_folder = '/b'\n";
+    Harness::with(EngineKind::Sqlite, |_| lines.to_owned()).await;
+}

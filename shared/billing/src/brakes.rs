@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use values::Currency;
 
-use crate::BasisPoints;
 use crate::words::words;
 
 /// What a run charges, in minor units by currency.
@@ -19,7 +18,7 @@ pub struct Brakes {
     /// Whether a person approves the totals of every run.
     pub approve_before_charge: bool,
     /// How far a total may move from the month before without an approval.
-    pub max_change: BasisPoints,
+    pub max_change_basis_points: u32,
 }
 
 words! {
@@ -64,7 +63,7 @@ impl Brakes {
 
     fn moved_too_far(self, last: i64, now: i64) -> bool {
         let change = (i128::from(now) - i128::from(last)).abs() * 10_000;
-        change > i128::from(last).abs() * i128::from(self.max_change.get())
+        change > i128::from(last).abs() * i128::from(self.max_change_basis_points)
     }
 }
 
@@ -77,7 +76,7 @@ mod tests {
         let brakes = Brakes {
             charges_stopped: false,
             approve_before_charge: false,
-            max_change: BasisPoints::new(3_000).unwrap(),
+            max_change_basis_points: 3_000,
         };
         let approving = Brakes { approve_before_charge: true, ..brakes };
         let stopped = Brakes { charges_stopped: true, ..brakes };

@@ -2,6 +2,7 @@
 
 use values::{Classify, Currency, Money, MoneyError, Month, Retry};
 
+use crate::format::money;
 use crate::{Metric, Product};
 
 /// Why something about a bill cannot be decided; asking again gives the same answer.
@@ -82,9 +83,9 @@ pub enum BillingError {
         /// What was found.
         minor: i64,
     },
-    /// A tax of more than 10,000 basis points.
-    #[error("a tax of {found} basis points; give 0 to 10000, where 1900 is 19 %")]
-    TaxRate {
+    /// A share of more than 10,000 basis points.
+    #[error("{found} basis points; give 0 to 10000, where 1900 is 19 %")]
+    BasisPoints {
         /// What was found.
         found: u32,
     },
@@ -121,7 +122,10 @@ pub enum BillingError {
         month: Month,
     },
     /// What the customer agreed to is not what the open months add up to.
-    #[error("the months add up to {found:?}, the customer agreed to {agreed:?}")]
+    #[error(
+        "the months add up to {}, the customer agreed to {}",
+        money(*found), money(*agreed)
+    )]
     AgreedTotal {
         /// What the customer agreed to.
         agreed: Money,

@@ -56,7 +56,7 @@ pub use settle::{
     closes_at, months_to_offer, next_retry, retry_times, settle_month,
 };
 pub use storage::{StoredRecording, bytes_stored_now, stored_bytes};
-pub use tax::{BasisPoints, TaxRates};
+pub use tax::{BasisPoints, TaxRates, country_name};
 pub use throttle::{
     Publication, PublishAnswer, Throttle, ThrottlePeriod, ThrottledReason, publish_check,
     throttled_throughout,

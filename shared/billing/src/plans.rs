@@ -81,6 +81,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The net price of a month in each currency it is sold in, by currency.
+    pub fn prices(&self) -> impl Iterator<Item = Money> {
+        self.prices_minor.iter().map(|(&currency, &minor)| Money { minor, currency })
+    }
+
     /// The net price of a month.
     ///
     /// # Errors

@@ -24,11 +24,11 @@ impl BasisPoints {
     /// Takes 0 to 10,000.
     ///
     /// # Errors
-    /// [`BillingError::TaxRate`] for more.
+    /// [`BillingError::BasisPoints`] for more.
     pub fn new(found: u32) -> Result<Self, BillingError> {
         match u16::try_from(found) {
             Ok(points) if i128::from(points) <= WHOLE => Ok(Self(points)),
-            _ => Err(BillingError::TaxRate { found }),
+            _ => Err(BillingError::BasisPoints { found }),
         }
     }
 
@@ -79,17 +79,23 @@ impl TaxRates {
     }
 }
 
+/// Names the country of two capital ISO 3166-1 letters by its English short name.
+///
+/// # Errors
+/// [`BillingError::Country`] for anything else.
+pub fn country_name(code: &str) -> Result<&'static str, BillingError> {
+    let unknown = || BillingError::Country { found: code.chars().take(20).collect() };
+    rust_iso3166::from_alpha2(code).map(|country| country.name).ok_or_else(unknown)
+}
+
 impl TryFrom<BTreeMap<String, BasisPoints>> for TaxRates {
     type Error = BillingError;
 
     fn try_from(rates: BTreeMap<String, BasisPoints>) -> Result<Self, BillingError> {
-        match rates
-            .keys()
-            .find(|key| key.len() != 2 || !key.bytes().all(|b| b.is_ascii_uppercase()))
-        {
-            Some(key) => Err(BillingError::Country { found: key.chars().take(20).collect() }),
-            None => Ok(Self(rates)),
+        for code in rates.keys() {
+            country_name(code)?;
         }
+        Ok(Self(rates))
     }
 }
 
@@ -122,5 +128,24 @@ mod tests {
         assert_eq!(rates.of(Some("CH")).get(), 810);
         assert_eq!((rates.of(Some("US")).get(), rates.of(None).get()), (0, 0));
         assert!(toml::from_str::<TaxRates>("Germany = 1900").is_err());
+        assert!(toml::from_str::<TaxRates>("UK = 2000").is_err());
+    }
+
+    #[test]
+    fn countries_have_their_names() {
+        for (code, name) in [
+            ("DE", "Germany"),
+            ("GB", "United Kingdom of Great Britain and Northern Ireland"),
+            ("TR", "Türkiye"),
+            ("MK", "North Macedonia"),
+            ("SZ", "Eswatini"),
+        ] {
+            assert_eq!(country_name(code), Ok(name));
+        }
+        for code in ["", "de", "UK", "XX", "DEU", "D", "ДЕ", "276"] {
+            let error = country_name(code).unwrap_err().to_string();
+            let told = format!("`{code}` is not a country; write its two ISO 3166 letters");
+            assert!(error.starts_with(&told), "{error}");
+        }
     }
 }

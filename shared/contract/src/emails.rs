@@ -93,6 +93,15 @@ pub struct ApplyBounce {
     pub address: String,
     /// Why.
     pub kind: BounceKind,
+    /// The mail, if a report named it: then only its own recipient is sent no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outgoing_email_id: Option<EmailId>,
+    /// The status (RFC 3463), such as `5.1.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What the refusing server said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 impl Payload for ApplyBounce {
@@ -106,6 +115,9 @@ impl Payload for ApplyBounce {
             event_id: "bounce-4711".to_owned(),
             address: "ann@example.org".to_owned(),
             kind: BounceKind::Permanent,
+            outgoing_email_id: None,
+            status: None,
+            message: None,
         }
     }
 }

@@ -42,7 +42,7 @@ impl Payload for PruneHistory {
     }
 }
 
-/// Asks whether tasks of any job wait or run for too long.
+/// Asks whether tasks of any job wait or run for too long, and whether mails are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckQueues {}
@@ -50,7 +50,7 @@ pub struct CheckQueues {}
 impl Payload for CheckQueues {
     const JOB: &'static str = "monitoring/check_queues";
     const DESCRIPTION: &'static str =
-        "Tells the admins, once per incident, of jobs whose tasks wait or run for too long";
+        "Tells, once per incident, of tasks that wait or run for too long and mails nobody accepts";
     type Config = NoConfiguration;
 
     fn example() -> Self {

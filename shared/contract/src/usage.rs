@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use values::{Month, ProjectId, Timestamp};
 
+use crate::billing::PaymentConfiguration;
 use crate::{NoConfiguration, Payload};
 
 /// Asks for month-to-date usage per account to be brought up to date.
@@ -83,7 +84,7 @@ impl Payload for EnforceLimits {
     const JOB: &'static str = "usage/enforce_limits";
     const DESCRIPTION: &'static str =
         "Warns, upgrades or throttles accounts that use more than their plans give";
-    type Config = NoConfiguration;
+    type Config = PaymentConfiguration;
 
     fn example() -> Self {
         Self { month: Month::new(2026, 10) }

@@ -12,6 +12,9 @@ use crate::{Effects, JobError};
 /// Takes progress reports; writing them is somebody else's business.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
+/// Takes what a person must hear of: a stable code, such as `queue_stuck`, and what happened.
+pub type AlertSink = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
+
 /// What a context is made of.
 #[derive(Clone)]
 pub struct ContextParts {
@@ -31,6 +34,8 @@ pub struct ContextParts {
     pub cancellation: CancellationToken,
     /// Where progress goes.
     pub progress: ProgressSink,
+    /// Where alerts go.
+    pub alert: AlertSink,
     /// The effect ledger.
     pub effects: Effects,
 }
@@ -91,6 +96,13 @@ impl Context {
     pub fn progress(&self, fraction: f64, text: impl Into<String>) {
         let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
         (self.parts.progress)(Progress { fraction, text: text.into() });
+    }
+
+    /// Tells a person what cannot wait for a mail: in the log as an error, and through Sentry.
+    ///
+    /// `code` is stable and groups what is told; `message` holds no secret and no address.
+    pub fn alert(&self, code: &'static str, message: &str) {
+        (self.parts.alert)(code, message);
     }
 
     /// The ledger for everything the attempt does to the outside world.

@@ -14,7 +14,7 @@ mod services;
 
 use std::future::Future;
 
-pub use context::{Context, ContextParts, ProgressSink};
+pub use context::{AlertSink, Context, ContextParts, ProgressSink};
 pub use effects::{EFFECTS, Effects, IdempotencyKey};
 pub use error::JobError;
 pub use outcome::{FollowUp, Outcome, OutcomeParts};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use contract::{Configuration, Contract, Descriptor};
 use futures_util::future::BoxFuture;
-use manifest::Manifest;
+use manifest::{Lines, Manifest};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use values::{JobName, Secret};
 
 use crate::{ConfigOf, Context, Job, JobError, Outcome, Services};
@@ -129,6 +130,8 @@ pub struct RegistryBuilder<'a> {
     added: BTreeSet<JobName>,
     jobs: BTreeMap<JobName, Arc<dyn ErasedJob>>,
     problems: Vec<String>,
+    /// What jobs do not accept in a domain's settings, with the jobs that say the same.
+    refused: BTreeMap<(Option<usize>, String), Vec<JobName>>,
 }
 
 impl fmt::Debug for RegistryBuilder<'_> {
@@ -153,6 +156,7 @@ impl<'a> RegistryBuilder<'a> {
             added: BTreeSet::new(),
             jobs: BTreeMap::new(),
             problems: Vec::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -173,7 +177,7 @@ impl<'a> RegistryBuilder<'a> {
         let settings = match settings::<J::Settings>(&row.settings) {
             Ok(settings) => settings,
             Err(error) => {
-                self.problems.push(format!("settings of [jobs.\"{name}\"] in {file}: {error}"));
+                self.refuse(&name, &error);
                 return;
             }
         };
@@ -183,13 +187,38 @@ impl<'a> RegistryBuilder<'a> {
         }
     }
 
+    /// Notes what a job does not accept, as a problem of the table in which it stands.
+    fn refuse(&mut self, name: &JobName, error: &serde_path_to_error::Error<serde_json::Error>) {
+        let file = self.file;
+        let lines = &self.manifest.lines;
+        let keys = error.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.as_str()),
+            _ => None,
+        });
+        let keys: Vec<&str> = keys.collect();
+        let (own, shared) = (["jobs", name.as_str(), "settings"], ["domains", name.domain()]);
+        let first = &keys[..keys.len().min(1)];
+        let stands = |table: &[&str]| lines.of(&[table, first].concat()).is_some();
+        if stands(&own) || !stands(&shared) {
+            let line = nearest(lines, &own, &keys).or(lines.of(&own[..2]));
+            let at = line.map_or(String::new(), |line| format!(":{line}"));
+            self.problems.push(format!("settings of [jobs.\"{name}\"] in {file}{at}: {error}"));
+            return;
+        }
+        let line = nearest(lines, &shared, &keys);
+        let at = line.map_or(String::new(), |line| format!(":{line}"));
+        let told = format!("[domains.{}] in {file}{at}: {error}", name.domain());
+        self.refused.entry((line, told)).or_default().push(name.clone());
+    }
+
     /// Ends the registration.
     ///
     /// # Errors
     /// Every mismatch at once: a job of the contract without handler, a handler without row, a row
     /// without handler, settings that do not decode.
     pub fn build(self, contract: &Contract) -> Result<Registry, RegistryProblems> {
-        let Self { services: _, manifest, file, added, jobs, problems } = self;
+        let Self { services: _, manifest, file, added, jobs, mut problems, refused } = self;
+        problems.extend(refused.into_iter().map(told));
         problems_of(contract, manifest, file, &added, problems)?;
         Ok(Registry { jobs })
     }
@@ -199,8 +228,23 @@ impl<'a> RegistryBuilder<'a> {
     /// # Errors
     /// As [`RegistryBuilder::build`].
     pub fn check(self, contract: &Contract) -> Result<(), RegistryProblems> {
-        let Self { services: _, manifest, file, added, jobs: _, problems } = self;
+        let Self { services: _, manifest, file, added, jobs: _, mut problems, refused } = self;
+        problems.extend(refused.into_iter().map(told));
         problems_of(contract, manifest, file, &added, problems)
+    }
+}
+
+/// The line of what an error is about, or of the nearest table around it.
+fn nearest(lines: &Lines, table: &[&str], keys: &[&str]) -> Option<usize> {
+    (0..=keys.len()).rev().find_map(|depth| lines.of(&[table, &keys[..depth]].concat()))
+}
+
+/// Says once what several jobs refuse.
+fn told(((_, message), jobs): ((Option<usize>, String), Vec<JobName>)) -> String {
+    match jobs.as_slice() {
+        [] => message,
+        [job] => format!("{message} (read by {job})"),
+        [job, others @ ..] => format!("{message} (read by {job} and {} more)", others.len()),
     }
 }
 

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 
-/// Name, addresses, links and colours; read from settings, unknown keys are refused.
+/// Name, addresses, links and colours; read from settings, unknown keys are refused and missing
+/// ones told together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Keys")]
 pub struct Brand {
     /// The company's name, also of the sender.
     pub company: String,
     /// Who mails come from; its domain is part of every Message-ID.
     pub from: Address,
     /// Who answers go to; the support address when absent.
-    #[serde(default)]
     pub reply_to: Option<Address>,
     /// Who customers write to for help.
     pub support: Address,
@@ -26,17 +26,75 @@ pub struct Brand {
     /// Where customers find invoices, plan and card.
     pub account_url: String,
     /// Libraries and tools that a welcome names.
-    #[serde(default)]
     pub links: Vec<Link>,
     /// The postal address, line by line.
-    #[serde(default)]
     pub postal_address: Vec<String>,
     /// A PNG, JPEG or GIF of at most 256 KiB; the company's name is written when absent.
-    #[serde(default)]
     pub logo: Option<PathBuf>,
     /// The colours.
-    #[serde(default)]
     pub colors: Colors,
+}
+
+/// The keys of a brand as they are written down, any of them perhaps forgotten.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    company: Option<String>,
+    from: Option<Address>,
+    reply_to: Option<Address>,
+    support: Option<Address>,
+    website_url: Option<String>,
+    documentation_url: Option<String>,
+    account_url: Option<String>,
+    #[serde(default)]
+    links: Vec<Link>,
+    #[serde(default)]
+    postal_address: Vec<String>,
+    logo: Option<PathBuf>,
+    #[serde(default)]
+    colors: Colors,
+}
+
+impl TryFrom<Keys> for Brand {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        let Keys { company, from, support, website_url, documentation_url, account_url, .. } = keys;
+        let missing: Vec<&str> = [
+            ("`company`", company.is_none()),
+            ("`from`", from.is_none()),
+            ("`support`", support.is_none()),
+            ("`website_url`", website_url.is_none()),
+            ("`documentation_url`", documentation_url.is_none()),
+            ("`account_url`", account_url.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_missing)| is_missing.then_some(key))
+        .collect();
+        match (company, from, support, website_url, documentation_url, account_url) {
+            (
+                Some(company),
+                Some(from),
+                Some(support),
+                Some(website_url),
+                Some(documentation_url),
+                Some(account_url),
+            ) => Ok(Self {
+                company,
+                from,
+                reply_to: keys.reply_to,
+                support,
+                website_url,
+                documentation_url,
+                account_url,
+                links: keys.links,
+                postal_address: keys.postal_address,
+                logo: keys.logo,
+                colors: keys.colors,
+            }),
+            _ => Err(format!("a brand needs {} too", missing.join(", "))),
+        }
+    }
 }
 
 /// A link with its words.
@@ -171,6 +229,19 @@ mod tests {
         for key in ["from", "company", "website_url", "red;}"] {
             assert!(problems.contains(&format!("`{key}`")), "{key} is not in {problems}");
         }
+    }
+
+    #[test]
+    fn missing_keys_are_told_together_and_a_whole_brand_is_read_back() {
+        let json = serde_json::json!({ "company": "Otter", "support": "help@otter.example" });
+        let error = serde_json::from_value::<Brand>(json).unwrap_err().to_string();
+        let missing = "`from`, `website_url`, `documentation_url`, `account_url`";
+        assert_eq!(error, format!("a brand needs {missing} too"));
+        let whole = serde_json::to_value(Brand::example()).unwrap();
+        assert_eq!(serde_json::from_value::<Brand>(whole.clone()).unwrap(), Brand::example());
+        let mut odd = whole;
+        odd["form"] = "x".into();
+        assert!(serde_json::from_value::<Brand>(odd).unwrap_err().to_string().contains("`form`"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is looked at in every mail before it leaves: its links and its one-line fields.
 
+use values::breaks_line;
+
 use crate::brand::is_web;
 
 /// Finds a link that leads neither to the web, nor to an address, nor to a part of the mail.
@@ -16,12 +18,6 @@ pub(crate) fn bad_link(html: &str) -> Option<&str> {
 /// Whether a text stays on its line and reads in one direction.
 pub(crate) fn is_one_line(text: &str) -> bool {
     !text.chars().any(breaks_line)
-}
-
-/// Whether a character ends a line, controls a terminal or turns the direction of reading.
-pub(crate) fn breaks_line(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Attaches a PDF; `name` is shown to the reader, such as `invoice-2026-004711.pdf`.
+    /// Attaches a PDF; `name` is shown to the reader, such as `INV-004711.pdf`.
     pub fn pdf(name: &str, bytes: Vec<u8>) -> Self {
         Self { name: name.to_owned(), content_type: "application/pdf", bytes }
     }

@@ -33,6 +33,7 @@
 
 mod address;
 mod admin;
+mod bounce;
 mod brand;
 mod check;
 mod delivery;
@@ -52,13 +53,15 @@ pub use admin::{
     ADMIN_EVENTS_LISTED_MAX, AdminAlert, AdminDigest, AdminEvent, AdminEventKind, AdminMonthClosed,
     Code, CodeError, SettledCount,
 };
+pub use bounce::{BounceError, DeliveryReport, UndeliveredTo};
 pub use brand::{Brand, Colors, Link};
 pub use delivery::{Delivery, FolderSettings, Mailer, Outlet, Reach};
 pub use error::{MailError, OpenError, TemplateProblem, TemplateProblems};
 pub use letter::{Attachment, LETTER_BYTES_MAX, Letter, Parcel};
 pub use message::{
-    AuthenticationNeeded, CardExpiring, CheckIn, DeclinedCard, Message, MonthlyInvoice, NearLimit,
-    NextPlan, PasswordReset, PlanUpgraded, ThrottleLifted, ThrottledOverLimit, Welcome,
+    AuthenticationNeeded, CardExpiring, CheckIn, DeclinedCard, Marketplace, Message,
+    MonthlyInvoice, NearLimit, NextPlan, PasswordReset, PlanUpgraded, ThrottleLifted,
+    ThrottledOverLimit, Welcome,
 };
 pub use parts::{
     BroadcastUse, CardName, Metered, Paid, PeerUse, PlanPrice, PrivateLink, Product, ProductChange,

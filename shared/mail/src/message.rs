@@ -178,10 +178,18 @@ pub struct ThrottledOverLimit {
     pub metered: Vec<Metered>,
     /// Whether a card on file would have prevented it.
     pub card_missing: bool,
-    /// Where plan or card are changed: the company's own page or the marketplace's.
-    pub plan_url: String,
-    /// The marketplace that bills the account, as its customers know it.
-    pub marketplace: Option<String>,
+    /// The marketplace that bills the account.
+    pub marketplace: Option<Marketplace>,
+}
+
+/// A marketplace as its customers know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marketplace {
+    /// Its name.
+    pub name: String,
+    /// Its page where plans are changed.
+    pub url: String,
 }
 
 /// [`Message::CardDeclined`].
@@ -197,8 +205,6 @@ pub struct DeclinedCard {
     pub card: CardName,
     /// When the account stops unless it is paid; `None` for accounts that are never stopped.
     pub throttled_at: Option<Timestamp>,
-    /// Where a card is added.
-    pub card_url: String,
 }
 
 /// [`Message::CardExpiring`].
@@ -208,8 +214,6 @@ pub struct CardExpiring {
     pub account: String,
     /// The card.
     pub card: CardName,
-    /// Where a card is added.
-    pub card_url: String,
 }
 
 /// [`Message::AuthenticationNeeded`].
@@ -223,8 +227,8 @@ pub struct AuthenticationNeeded {
     pub amount: Money,
     /// The card whose bank asks.
     pub card: CardName,
-    /// Where it is confirmed.
-    pub confirm_url: PrivateLink,
+    /// Where it is confirmed; on the account's page when absent.
+    pub confirm_url: Option<PrivateLink>,
     /// When the account stops unless it is confirmed; `None` for accounts that are never stopped.
     pub throttled_at: Option<Timestamp>,
 }

@@ -6,8 +6,9 @@ use crate::admin::{
     AdminAlert, AdminDigest, AdminEvent, AdminEventKind, AdminMonthClosed, Code, SettledCount,
 };
 use crate::message::{
-    AuthenticationNeeded, CardExpiring, CheckIn, DeclinedCard, Message, MonthlyInvoice, NearLimit,
-    NextPlan, PasswordReset, PlanUpgraded, ThrottleLifted, ThrottledOverLimit, Welcome,
+    AuthenticationNeeded, CardExpiring, CheckIn, DeclinedCard, Marketplace, Message,
+    MonthlyInvoice, NearLimit, NextPlan, PasswordReset, PlanUpgraded, ThrottleLifted,
+    ThrottledOverLimit, Welcome,
 };
 use crate::parts::{
     BroadcastUse, CardName, Metered, Paid, PeerUse, PlanPrice, PrivateLink, Product, ProductChange,
@@ -61,7 +62,7 @@ fn invoices() -> Vec<Message> {
     let full = MonthlyInvoice {
         account: account(),
         month: month("2026-10"),
-        number: "2026-004711".to_owned(),
+        number: "INV-004711".to_owned(),
         broadcast: Some(broadcast),
         peer: Some(peer),
         prorated: false,
@@ -113,13 +114,14 @@ fn limits() -> Vec<Message> {
         at: at("2026-11-20T13:00:00Z"),
         metered: metered(151, 26, 12_600),
         card_missing: false,
-        plan_url: "https://example.com/account".to_owned(),
         marketplace: None,
     };
     let missing = ThrottledOverLimit { card_missing: true, metered: vec![], ..own.clone() };
     let marketplace = ThrottledOverLimit {
-        plan_url: "https://marketplace.example.com/apps/42".to_owned(),
-        marketplace: Some("Heroku".to_owned()),
+        marketplace: Some(Marketplace {
+            name: "Heroku".to_owned(),
+            url: "https://marketplace.example.com/apps/42".to_owned(),
+        }),
         ..own.clone()
     };
     let change = |product, from: &[&str], to| ProductChange {
@@ -145,31 +147,27 @@ fn limits() -> Vec<Message> {
 }
 
 fn cards() -> Vec<Message> {
-    let card_url = || "https://example.com/account/card".to_owned();
     let declined = DeclinedCard {
         account: account(),
         month: month("2026-10"),
         amount: usd(309_400),
         card: card(),
         throttled_at: Some(at("2026-11-07T06:00:00Z")),
-        card_url: card_url(),
     };
     let asked = AuthenticationNeeded {
         account: account(),
         month: month("2026-10"),
         amount: usd(309_400),
         card: card(),
-        confirm_url: PrivateLink("https://pay.example.com/confirm/pi_123?secret=s3cr3t".to_owned()),
+        confirm_url: Some(PrivateLink(
+            "https://pay.example.com/confirm/pi_123?secret=s3cr3t".to_owned(),
+        )),
         throttled_at: Some(at("2026-11-07T06:00:00Z")),
     };
     vec![
         Message::CardDeclined(DeclinedCard { throttled_at: None, ..declined.clone() }),
         Message::CardDeclined(declined),
-        Message::CardExpiring(CardExpiring {
-            account: account(),
-            card: card(),
-            card_url: card_url(),
-        }),
+        Message::CardExpiring(CardExpiring { account: account(), card: card() }),
         Message::AuthenticationNeeded(AuthenticationNeeded { throttled_at: None, ..asked.clone() }),
         Message::AuthenticationNeeded(asked),
     ]
@@ -182,12 +180,12 @@ fn for_admins() -> Vec<Message> {
         task: Some(TaskId::new(at("2026-11-03T06:00:00Z"), [9; 10])),
         month: Some(month("2026-10")),
         amount: Some(usd(309_400)),
-        code: Some(code("insufficient_funds")),
+        code: Some(code(reason(kind))),
         ..bare(kind)
     };
     let digest = |more| AdminDigest {
-        from: at("2026-11-02T00:00:00Z"),
-        until: at("2026-11-03T00:00:00Z"),
+        from: at("2026-11-02T07:00:00Z"),
+        until: at("2026-11-03T07:00:00Z"),
         events: AdminEventKind::ALL
             .iter()
             .filter(|kind| kind.is_routine())
@@ -210,6 +208,25 @@ fn for_admins() -> Vec<Message> {
             settled: vec![row("paid", 12_345, 123_456_789), row("unknown_plan", 1, 0)],
         }),
     ]
+}
+
+/// A code as events of a kind have it.
+fn reason(kind: AdminEventKind) -> &'static str {
+    match kind {
+        AdminEventKind::AccountCreated | AdminEventKind::CardAdded => "api",
+        AdminEventKind::NearLimit | AdminEventKind::Throttled => "bandwidth",
+        AdminEventKind::NoLargerPlan | AdminEventKind::UnknownPlan => "Huge",
+        AdminEventKind::PlanUpgraded => "Enterprise",
+        AdminEventKind::ThrottleLifted => "paid",
+        AdminEventKind::MailRefused => "550",
+        AdminEventKind::RecordingQuarantined => "no_video",
+        AdminEventKind::CardDeclined
+        | AdminEventKind::ExemptDeclined
+        | AdminEventKind::ChargeFailed => "insufficient_funds",
+        AdminEventKind::BillingHeld => "moved_too_far",
+        AdminEventKind::LedgerDifference => "charge/acct_01kdvdna00ew3re1r70w3ge1r7",
+        AdminEventKind::QueueStuck => "logs/process_log:waiting",
+    }
 }
 
 fn account() -> String {

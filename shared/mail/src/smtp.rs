@@ -3,12 +3,12 @@
 mod pace;
 mod session;
 mod settings;
+mod stream;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lettre::transport::smtp::client::TlsParameters;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -17,6 +17,7 @@ use crate::error::OpenError;
 use crate::letter::Letter;
 use pace::Pace;
 use session::{Failure, Session, Step};
+use settings::Protection;
 pub use settings::{SmtpSecurity, SmtpSettings};
 
 /// How long a letter waits for one of the connections.
@@ -29,7 +30,7 @@ const LETTERS_PER_CONNECTION_MAX: u32 = 100;
 /// A mail server and the connections to it.
 pub(crate) struct Smtp {
     settings: SmtpSettings,
-    tls: Option<TlsParameters>,
+    protection: Protection,
     slots: Semaphore,
     idle: Mutex<Vec<Idle>>,
     pace: Pace,
@@ -50,10 +51,10 @@ struct Idle {
 impl Smtp {
     pub(crate) fn open(settings: SmtpSettings) -> Result<Self, OpenError> {
         settings.check()?;
-        let tls = settings.tls()?;
+        let protection = settings.protection()?;
         let slots = Semaphore::new(settings.connections_max.into());
         let pace = Pace::new(settings.letters_per_second_max);
-        Ok(Self { settings, tls, slots, idle: Mutex::default(), pace })
+        Ok(Self { settings, protection, slots, idle: Mutex::default(), pace })
     }
 
     /// Waits for its turn and hands the letter over.
@@ -73,7 +74,7 @@ impl Smtp {
                 ended => return ended.unwrap_or_else(Failure::into_delivery),
             }
         }
-        match Session::open(&self.settings, self.tls.as_ref()).await {
+        match Session::open(&self.settings, &self.protection).await {
             Ok(session) => {
                 self.hand_over(session, letter).await.unwrap_or_else(Failure::into_delivery)
             }
@@ -83,7 +84,7 @@ impl Smtp {
 
     /// Connects and signs in.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        let session = Session::open(&self.settings, self.tls.as_ref()).await;
+        let session = Session::open(&self.settings, &self.protection).await;
         session.map(|session| self.keep(session)).map_err(|failure| failure.to_string())
     }
 

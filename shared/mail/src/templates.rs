@@ -6,7 +6,7 @@ mod source;
 use std::path::Path;
 
 use minijinja::value::Serde;
-use minijinja::{Environment, Value};
+use minijinja::{Environment, ErrorKind, Value};
 use mrml::prelude::render::RenderOptions;
 
 use crate::brand::Brand;
@@ -85,7 +85,8 @@ impl Templates {
         let subject = part("subject")?.trim().to_owned();
         let preview = part("preview")?.trim().to_owned();
         let layout = |layout, body| {
-            self.fill_layout(layout, &subject, &preview, Value::from_safe_string(body))
+            let body = Value::from_safe_string(body);
+            self.fill_layout(layout, &subject, &preview, body, message.is_for_admins())
         };
         let mjml = layout(LAYOUT_MJML, part("html")?)?;
         let text = layout(LAYOUT_TEXT, part("text")?)?;
@@ -114,7 +115,33 @@ impl Templates {
 
     fn fill(&self, template: &str, fields: &Value) -> Result<String, TemplateProblem> {
         let render = || self.environment.get_template(template)?.render(fields.clone());
-        render().map_err(|error| self.sources.problem(template, &error))
+        render().map_err(|error| {
+            let problem = self.sources.problem(template, &error);
+            match error.kind() {
+                ErrorKind::UndefinedError => self.name_fields(problem, template, fields),
+                _ => problem,
+            }
+        })
+    }
+
+    /// Says what a template asks for where it fails, and what there is.
+    fn name_fields(
+        &self,
+        problem: TemplateProblem,
+        template: &str,
+        fields: &Value,
+    ) -> TemplateProblem {
+        let names = fields.try_iter().map_or_else(
+            |_| Vec::new(),
+            |keys| keys.map(|key| key.to_string()).filter(|key| key != TAG).collect(),
+        );
+        let text = self.sources.text(template.split('#').next().unwrap_or_default());
+        let line = problem.line.and_then(|line| text.lines().nth(line.checked_sub(1)?));
+        let asked = source::expressions(line.unwrap_or_default());
+        let asked = if asked.is_empty() { String::new() } else { format!(" in {asked}") };
+        let known = names.join(", ");
+        let message = format!("{}{asked}; there are brand, {known}", problem.message);
+        TemplateProblem { message, ..problem }
     }
 
     fn fill_layout(
@@ -123,12 +150,14 @@ impl Templates {
         subject: &str,
         preview: &str,
         body: Value,
+        for_admins: bool,
     ) -> Result<String, TemplateProblem> {
         let page = [
             ("subject", Value::from(subject)),
             ("preview", Value::from(preview)),
             ("has_logo", Value::from(self.logo.is_some())),
             ("body", body),
+            ("for_admins", Value::from(for_admins)),
         ];
         self.fill(layout, &Value::from_pairs(page))
     }
@@ -163,7 +192,7 @@ impl Templates {
     /// Writes the layout around one line, then every sample, and says each fault once.
     fn problems(&self) -> Vec<TemplateProblem> {
         let body = || Value::from_safe_string("<mj-text>Body</mj-text>".to_owned());
-        let layout = self.fill_layout(LAYOUT_MJML, "Subject", "Preview", body());
+        let layout = self.fill_layout(LAYOUT_MJML, "Subject", "Preview", body(), false);
         if let Err(problem) = layout.and_then(|mjml| self.html(&mjml)) {
             return vec![problem];
         }
@@ -178,6 +207,8 @@ impl Templates {
 }
 
 const LINK_CHARS_SHOWN: usize = 100;
+/// The key of a message that says which one it is.
+const TAG: &str = "mail";
 
 /// Leaves one empty line where templates left several, and no blank at the end of a line.
 fn tidy(text: &str) -> String {

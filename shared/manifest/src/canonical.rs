@@ -13,7 +13,7 @@ impl Manifest {
     /// The text does not depend on comments, on the order of tables and keys, on spacing or on
     /// whether a default was written out, so that its hash names what the worker does.
     pub fn canonical_text(&self) -> String {
-        let Self { worker, sources, jobs, schedules, watch } = self;
+        let Self { worker, sources, jobs, schedules, watch, lines: _ } = self;
         let mut facts = Facts(Vec::new());
         facts.worker(worker);
         for (source, rules) in sources {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use values::{JobName, Rate, Span};
 
 use crate::json;
+use crate::lines::Lines;
 use crate::read::{Reader, cut};
 use crate::section::{Section, kind};
 use crate::sources::domains;
@@ -53,8 +54,9 @@ pub(crate) fn read(
     reader: &mut Reader,
     root: &mut Section<'_>,
     known: &[&str],
+    lines: &mut Lines,
 ) -> BTreeMap<JobName, JobRow> {
-    let shared = read_domains(reader, root, known);
+    let shared = read_domains(reader, root, known, lines);
     let table = Section::open(reader, "[jobs]".to_owned(), root.item("jobs"));
     let mut jobs = BTreeMap::new();
     for (name, offset, item) in table.entries() {
@@ -71,6 +73,11 @@ pub(crate) fn read(
             reader.problem(offset, format!("{title} is for an unknown job"), hint);
         }
         let mut section = Section::open(reader, title, Some(item));
+        lines.note(reader, &["jobs", name], offset, None);
+        if let Some(own) = section.item("settings") {
+            let at = own.span().start;
+            lines.note(reader, &["jobs", name, "settings"], at, own.get_ref().as_table());
+        }
         let mut row = read_row(reader, &mut section);
         section.close(reader);
         let mut settings = shared.get(job.domain()).cloned().unwrap_or_default();
@@ -85,6 +92,7 @@ fn read_domains(
     reader: &mut Reader,
     root: &mut Section<'_>,
     known: &[&str],
+    lines: &mut Lines,
 ) -> BTreeMap<String, Map<String, Value>> {
     let table = Section::open(reader, "[domains]".to_owned(), root.item("domains"));
     let mut shared = BTreeMap::new();
@@ -96,6 +104,7 @@ fn read_domains(
                 .unwrap_or_else(|| "name a domain that has jobs".to_owned());
             reader.problem(offset, format!("{title} is for a domain without jobs"), hint);
         }
+        lines.note(reader, &["domains", name], offset, item.get_ref().as_table());
         if let Some(table) = item.get_ref().as_table() {
             shared.insert(name.to_owned(), json::object(reader, &title, table));
         } else {

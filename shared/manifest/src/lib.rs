@@ -9,6 +9,7 @@ mod canonical;
 mod cron;
 mod jobs;
 mod json;
+mod lines;
 mod problem;
 mod read;
 mod schedules;
@@ -27,6 +28,7 @@ use crate::section::Section;
 
 pub use crate::cron::{Cron, CronError};
 pub use crate::jobs::JobRow;
+pub use crate::lines::Lines;
 pub use crate::problem::{Problem, Problems};
 pub use crate::schedules::{Missed, Schedule};
 pub use crate::sources::{DEFAULT_SOURCES, PublicKeyRow, SourceRules};
@@ -49,6 +51,8 @@ pub struct Manifest {
     pub schedules: BTreeMap<String, Schedule>,
     /// What is asked for by files in folders: `[watch]`.
     pub watch: WatchSettings,
+    /// Where the settings of jobs and domains stand, for messages about them.
+    pub lines: Lines,
 }
 
 impl Manifest {
@@ -71,14 +75,15 @@ impl Manifest {
         let mut root = Section::root(tree.get_ref());
         let worker = worker::read(&mut reader, &mut root);
         let sources = sources::read(&mut reader, &mut root, known_jobs);
-        let jobs = jobs::read(&mut reader, &mut root, known_jobs);
+        let mut lines = Lines::default();
+        let jobs = jobs::read(&mut reader, &mut root, known_jobs, &mut lines);
         let schedules = schedules::read(&mut reader, &mut root, known_jobs, &sources, &jobs);
         let watch = watch::read(&mut reader, &mut root);
         root.close(&mut reader);
         if reader.found_any() {
             return Err(reader.into_problems());
         }
-        Ok(Self { worker, sources: sources.rules, jobs, schedules, watch })
+        Ok(Self { worker, sources: sources.rules, jobs, schedules, watch, lines })
     }
 
     /// Whether the source's allow-list names the job; `false` for a source that is not defined.

@@ -361,3 +361,18 @@ fn check_problems(text: &str, problems: &Problems) -> Result<(), TestCaseError> 
     prop_assert_eq!(problems.to_string().matches('\n').count() + 1, problems.0.len());
     Ok(())
 }
+
+#[test]
+fn settings_are_found_again_in_the_file() {
+    let text = "[domains.emails]\nsmtp = { host = \"h\" }\n\n[domains.emails.brand]\ncompany = \"c\"\n\
+                [jobs.\"emails/deliver_email\"]\nsettings.\"a.b\" = 1\n";
+    let Manifest { lines, .. } = Manifest::parse(text, &["emails/deliver_email"]).unwrap();
+    let job = "emails/deliver_email";
+    assert_eq!(lines.of(&["domains", "emails"]), Some(1));
+    assert_eq!(lines.of(&["domains", "emails", "smtp", "host"]), Some(2));
+    assert_eq!(lines.of(&["domains", "emails", "brand"]), Some(4));
+    assert_eq!(lines.of(&["domains", "emails", "brand", "company"]), Some(5));
+    assert_eq!(lines.of(&["domains", "emails", "brand", "from"]), None);
+    assert_eq!(lines.of(&["jobs", job]), Some(6));
+    assert_eq!(lines.of(&["jobs", job, "settings", "a.b"]), Some(7));
+}

@@ -97,6 +97,17 @@ pub async fn get(reader: impl Reader, id: AccountId) -> Result<Option<Account>, 
     Ok(find(reader, &[id]).await?.pop())
 }
 
+/// Reads an account, deleted or not, and keeps every other transaction that throttles it, lifts its
+/// throttle or settles a month of it waiting until this one ends.
+pub async fn lock(tx: &mut Tx<'_>, id: AccountId) -> Result<Option<Account>, DbError> {
+    let query = Query::new(
+        "UPDATE account SET updated_at = updated_at WHERE id = $1
+           RETURNING id, name, billing_email, billing_provider, unthrottleable, throttled_at,
+             throttled_reason, created_at, updated_at, deleted_at",
+    );
+    tx.first(query.bind(id)).await?.as_ref().map(read).transpose()
+}
+
 /// Reads at most `limit` accounts, deleted ones too, in the order of their ids after `after`.
 pub async fn page(
     mut reader: impl Reader,

@@ -2,7 +2,7 @@
 //!
 //! One record per account and month is frozen at the first attempt to settle it; its payment
 //! attempts, its invoice and the ledger's entries hang below. Writes that belong together take one
-//! [`Tx`]; [`lock_account`] keeps two workers from settling one account at once.
+//! [`database::Tx`]; [`crate::accounts::lock`] keeps two workers from settling one account at once.
 
 mod books;
 mod customer;
@@ -10,6 +10,7 @@ mod events;
 mod expiring;
 mod file;
 mod invoice;
+mod month;
 mod open;
 mod record;
 mod refund;
@@ -18,24 +19,22 @@ mod schema;
 mod settled;
 mod usage;
 
-use database::{DbError, Query, Tx};
-use values::AccountId;
-
-pub use books::{About, BookLine, balances, entries_of_month, post, unbalanced};
+pub use books::{About, BookLine, balances, entries_of_month, post, posted, unbalanced};
 pub use customer::{
-    BillingDetails, PaymentCard, PaymentCustomer, card, currencies, details, primary_card,
-    set_card, set_customer, set_details,
+    BillingDetails, PaymentCard, PaymentCustomer, card, currencies, details, owner_of_card,
+    owner_of_customer, primary_card, set_card, set_customer, set_details,
 };
 pub use events::{GatewayEvent, applied, event, keep_event};
-pub use expiring::{ExpiringCard, expiring_cards};
+pub use expiring::{accounts_that_owe, ExpiringCard, expiring_cards};
 pub use file::{file, keep_file};
 pub use invoice::{
     Document, DocumentKind, Issue, by_number, credit_of, documents_of_month, issue, of_month,
     open_invoices, spend_credit, store_balance,
 };
+pub use month::{MonthFacts, month_facts};
 pub use open::{billable, open_records};
 pub use record::{
-    Attempt, BillingRecord, accepted_attempt, attempt, begin_attempt, carried_into, carried_over,
+    Attempt, BillingRecord, accepted_attempt, attempt, attempt_by_card, begin_attempt, carried_into, carried_over,
     end_attempt, insert_record, others_failed, record, records, records_of_month, update_record,
 };
 pub use refund::{
@@ -48,12 +47,4 @@ pub use run::{
 };
 pub(crate) use schema::TABLES;
 pub use settled::{SettledTotal, settled_of_month};
-pub use usage::{LateUsage, current_usage, freeze, frozen_usage, late_usage};
-
-/// Keeps every other transaction from settling the account until this one ends.
-///
-/// Returns whether there is such an account.
-pub async fn lock_account(tx: &mut Tx<'_>, account: AccountId) -> Result<bool, DbError> {
-    let query = Query::new("UPDATE account SET updated_at = updated_at WHERE id = $1");
-    Ok(tx.execute(query.bind(account)).await? == 1)
-}
+pub use usage::{Figures, LateUsage, current_usage, freeze, frozen_usage, late_usage};

@@ -10,12 +10,15 @@ use crate::Reader;
 use crate::reader::amount;
 use crate::words::words;
 
+mod bounces;
 mod events;
 mod suppression;
 
+pub(crate) use bounces::MAIL_BOUNCE;
+pub use bounces::{Bounce, BounceKind, bounces, is_known_bounce, mark_bounced, note_bounce};
 pub use events::{NewEvent, NotedEvent, close_events, note_event, open_events};
 pub use suppression::{
-    Suppression, SuppressionReason, is_suppressed, suppress, suppressed, unsuppress,
+    Suppression, SuppressionReason, folded, is_suppressed, suppress, suppressed, unsuppress,
 };
 
 /// A mail that wants to be sent.
@@ -72,6 +75,8 @@ words! {
     Refused = "refused",
     /// It may have been accepted, and was repeated as often as is allowed.
     Unknown = "unknown",
+    /// It was accepted, and came back for good.
+    Bounced = "bounced",
     /// Its address is on the suppression list.
     Suppressed = "suppressed",
     /// Outside production, mail to this domain is not allowed.
@@ -167,6 +172,36 @@ pub async fn due_before(
     );
     let rows = reader.all(query.bind(before).bind(limit)).await?;
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Mails that are not at their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsent {
+    /// How many.
+    pub count: u64,
+    /// When the oldest of them was caused.
+    pub oldest: Timestamp,
+    /// When a mail was last accepted.
+    pub accepted_at: Option<Timestamp>,
+}
+
+impl Unsent {
+    /// Since when nothing was accepted although there was something to accept.
+    pub fn stuck_since(&self) -> Timestamp {
+        self.accepted_at.map_or(self.oldest, |accepted| accepted.max(self.oldest))
+    }
+}
+
+/// Counts the mails that are not at their end; `None` if there are none.
+pub async fn unsent(mut reader: impl Reader) -> Result<Option<Unsent>, DbError> {
+    let query = Query::new(
+        "SELECT count(*), min(created_at),
+           (SELECT max(ended_at) FROM outgoing_email WHERE state = 'sent')
+           FROM outgoing_email WHERE ended_at IS NULL",
+    );
+    let Some(row) = reader.first(query).await? else { return Ok(None) };
+    let Some(oldest) = row.get(1)? else { return Ok(None) };
+    Ok(Some(Unsent { count: amount(&row, 0)?, oldest, accepted_at: row.get(2)? }))
 }
 
 /// Notes that the delivery of these mails was asked for, and when it is to be asked for again.

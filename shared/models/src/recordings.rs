@@ -156,6 +156,27 @@ pub async fn catalogue(
     }
 }
 
+/// Notes that the object of a catalogued recording was missing and is stored again; `false` if the
+/// recording is deleted by now. The time from which it counts stays.
+pub async fn restore(
+    tx: &mut Tx<'_>,
+    id: RecordingId,
+    object: &StoredObject,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let size = whole("the size of a recording", object.size_bytes)?;
+    let query = Query::new(
+        "UPDATE recording SET size_bytes = $2, poster_key = coalesce($3, poster_key)
+           WHERE id = $1 AND catalogued_at IS NOT NULL AND deleted_at IS NULL",
+    );
+    let query = query.bind(id).bind(size).bind(object.poster_key.as_deref());
+    let is_kept = tx.execute(query).await? == 1;
+    if is_kept {
+        mark_recording(tx, id, now).await?;
+    }
+    Ok(is_kept)
+}
+
 /// Takes an object into the catalogue that was found without a row; `false` if it has one.
 pub async fn adopt(tx: &mut Tx<'_>, recording: &Recording) -> Result<bool, DbError> {
     let size = whole("the size of a recording", recording.size_bytes.unwrap_or(0))?;
@@ -218,6 +239,32 @@ pub async fn stored_page(
     rows.iter().map(read).collect()
 }
 
+/// Reads at most `limit` recordings in the order of their ids, newest first, below `before`.
+///
+/// `project` is the only one whose recordings are read; `all` adds those that are not catalogued
+/// yet and those that were deleted.
+pub async fn newest(
+    mut reader: impl Reader,
+    project: Option<ProjectId>,
+    all: bool,
+    before: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<Recording>, DbError> {
+    let only = if all { "" } else { "AND catalogued_at IS NOT NULL AND deleted_at IS NULL" };
+    let of_project = if project.is_some() { "AND project_id = $3" } else { "" };
+    // Ids begin with their time.
+    let query = Query::built(format!(
+        "{COLUMNS} WHERE id < $1 {only} {of_project} ORDER BY id DESC LIMIT $2"
+    ));
+    let before = before.unwrap_or_else(|| RecordingId::from_bytes([u8::MAX; 16]));
+    let query = query.bind(before).bind(limit);
+    let query = match project {
+        Some(project) => query.bind(project),
+        None => query,
+    };
+    reader.all(query).await?.iter().map(read).collect()
+}
+
 /// Sums what an account stores in a month, in bytes.
 ///
 /// A recording counts with its full size if it was catalogued in or before the month and neither it
@@ -266,6 +313,12 @@ pub async fn set_webhook(
     );
     let query = query.bind(project).bind(webhook.url.as_str()).bind(webhook.secret.as_str());
     tx.execute(query.bind(now)).await.map(|_| ())
+}
+
+/// Has a project's recordings announced to nobody.
+pub async fn remove_webhook(tx: &mut Tx<'_>, project: ProjectId) -> Result<(), DbError> {
+    let query = Query::new("DELETE FROM recording_webhook WHERE project_id = $1");
+    tx.execute(query.bind(project)).await.map(|_| ())
 }
 
 /// Finds where a project's recordings are announced, if anywhere.

@@ -25,8 +25,27 @@ pub const SCHEMA: SchemaRange = SchemaRange {
             postgres: PostgresSql::Translated,
             sqlite: crate::billing::TABLES,
         },
+        Migration {
+            version: 4,
+            name: "since when no mail was accepted",
+            works_from: 3,
+            postgres: PostgresSql::Translated,
+            sqlite: &[
+                "CREATE INDEX outgoing_email_sent ON outgoing_email (ended_at) WHERE state = 'sent'",
+            ],
+        },
+        Migration {
+            version: 5,
+            name: "mails that came back",
+            works_from: 3,
+            postgres: PostgresSql::Translated,
+            sqlite: &[
+                crate::outbox::MAIL_BOUNCE,
+                "CREATE INDEX mail_bounce_by_time ON mail_bounce (created_at)",
+            ],
+        },
     ],
-    oldest: 1,
+    oldest: 5,
 };
 
 const FIRST: Migration = Migration {

@@ -9,7 +9,7 @@ use database::{DbError, Query, Tx};
 use values::{AccountId, Month, Timestamp};
 
 use crate::reader::amount;
-use crate::{Reader, ThrottledReason};
+use crate::{Reader, ThrottledReason, accounts};
 
 /// The throttles of each account, counted from 1.
 pub(crate) const THROTTLE: &str = "CREATE TABLE throttle (
@@ -31,7 +31,7 @@ pub async fn throttle(
     (at, reason): (Timestamp, ThrottledReason),
     now: Timestamp,
 ) -> Result<Option<u64>, DbError> {
-    lock(tx, account).await?;
+    accounts::lock(tx, account).await?;
     adopt(tx, account, now).await?;
     let query = Query::new(
         "SELECT count(*), CAST(coalesce(sum(CASE WHEN lifted_at IS NULL AND reason = $2
@@ -51,8 +51,17 @@ pub async fn throttle(
     Ok(Some(sequence))
 }
 
-/// Ends the throttles of an account, those for one reason or all; returns how many throttles it has
-/// had, or `None` if there was nothing to end.
+/// What the end of throttles left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifted {
+    /// How many throttles the account has had.
+    pub sequence: u64,
+    /// From when on another one holds.
+    pub still_throttled_at: Option<Timestamp>,
+}
+
+/// Ends the throttles of an account, those for one reason or all; `None` if there was nothing to
+/// end.
 ///
 /// One that was still to come ends where it would have begun, and so has never held.
 pub async fn lift(
@@ -60,8 +69,8 @@ pub async fn lift(
     account: AccountId,
     reason: Option<ThrottledReason>,
     now: Timestamp,
-) -> Result<Option<u64>, DbError> {
-    lock(tx, account).await?;
+) -> Result<Option<Lifted>, DbError> {
+    accounts::lock(tx, account).await?;
     adopt(tx, account, now).await?;
     let query = Query::new(
         "UPDATE throttle SET lifted_at = CASE WHEN at > $2 THEN at ELSE $2 END
@@ -72,9 +81,12 @@ pub async fn lift(
         return Ok(None);
     }
     show(tx, account, now).await?;
-    let query = Query::new("SELECT count(*) FROM throttle WHERE account_id = $1");
-    let row = tx.first(query.bind(account)).await?;
-    amount(&row.expect("a count is one row"), 0).map(Some)
+    let query = Query::new(
+        "SELECT count(*), min(CASE WHEN lifted_at IS NULL THEN at END) FROM throttle
+           WHERE account_id = $1",
+    );
+    let row = tx.first(query.bind(account)).await?.expect("a count is one row");
+    Ok(Some(Lifted { sequence: amount(&row, 0)?, still_throttled_at: row.get(1)? }))
 }
 
 /// Reads from when to when an account was throttled, oldest first; without an end while it is.
@@ -131,11 +143,6 @@ pub async fn is_warned(
 ) -> Result<bool, DbError> {
     let query = Query::new("SELECT 1 FROM limit_warning WHERE account_id = $1 AND month = $2");
     Ok(reader.first(query.bind(account).bind(month)).await?.is_some())
-}
-
-/// Keeps every other transaction that throttles, lifts or charges from the account until the end.
-pub async fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<(), DbError> {
-    crate::billing::lock_account(tx, account).await.map(|_| ())
 }
 
 /// Brings the rows in line with an account that was imported with a throttle, or without it.

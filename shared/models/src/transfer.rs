@@ -13,7 +13,8 @@ use database::DbError;
 
 pub use export::export;
 pub use import::{ImportOptions, Importer, MAX_BATCH_LINES};
-pub use line::MAX_LINE_BYTES;
+pub(crate) use line::{check_email, check_text};
+pub use line::{Fault, MAX_LINE_BYTES, object};
 pub use read::{LineReader, ReadLine};
 
 use crate::words::words;

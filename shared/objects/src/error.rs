@@ -29,6 +29,9 @@ pub enum ObjectError {
         place: String,
         /// The server's code or the system's message.
         reason: String,
+        /// Whether a machine's own folder refuses: its permissions are often mended, its disk
+        /// mounted for writing again, while a task waits.
+        is_folder: bool,
     },
     /// The object is larger than the caller takes.
     #[error("`{key}` in {place} is larger than {max_bytes} bytes")]
@@ -102,8 +105,8 @@ impl ObjectError {
             | Self::Truncated { .. }
             | Self::Unreachable { .. }
             | Self::Io { .. } => true,
+            Self::Denied { is_folder, .. } => *is_folder,
             Self::NotFound { .. }
-            | Self::Denied { .. }
             | Self::TooLarge { .. }
             | Self::BadKey { .. }
             | Self::FeatureMissing { .. }

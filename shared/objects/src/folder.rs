@@ -187,7 +187,7 @@ fn place_error(place: String, error: io::Error) -> ObjectError {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ObjectError::NoPlace { place },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            ObjectError::Denied { place, reason: error.to_string() }
+            ObjectError::Denied { place, reason: error.to_string(), is_folder: true }
         }
         _ => ObjectError::Io { place, cause: error },
     }

@@ -15,8 +15,9 @@ pub enum PaymentError {
     },
     /// A key for real money, outside production.
     #[error(
-        "a live key is refused in the environment `{environment}`; use the test key, or set the \
-         environment to \"production\""
+        "a live key is refused in the environment `{}`; use a test key, or set \
+         MAIN_WORKER_ENVIRONMENT to \"production\"",
+        if environment.is_empty() { "development" } else { environment }
     )]
     LiveKey {
         /// The environment's name.

@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use values::{JobName, Source, Timestamp};
+use values::{JobName, Source, Span, Timestamp};
 
 use labels::{
     BuildLabels, CodeLabels, JobLabels, OperationLabels, ScheduleLabels, SourceLabels, TaskLabels,
@@ -85,6 +85,7 @@ pub struct Metrics {
     source_names: Vec<Arc<str>>,
     schedules: HashMap<String, Counter>,
     queue: Arc<queue::Snapshot>,
+    outbox: Arc<queue::Outbox>,
     conservation: Arc<conservation::Comparison>,
     looked_at: Arc<schedules::LookedAt>,
 }
@@ -136,6 +137,8 @@ impl Metrics {
         let known: Vec<Arc<str>> = jobs.iter().map(|job| job.as_str().into()).collect();
         let queue = Arc::new(queue::Snapshot::new(known.clone()));
         registry.register_collector(Box::new(Arc::clone(&queue)));
+        let outbox = Arc::<queue::Outbox>::default();
+        registry.register_collector(Box::new(Arc::clone(&outbox)));
         let conservation = Arc::new(conservation::Comparison::new(known));
         registry.register_collector(Box::new(Arc::clone(&conservation)));
         let looked_at = Arc::<schedules::LookedAt>::default();
@@ -159,6 +162,7 @@ impl Metrics {
             registry,
             families,
             queue,
+            outbox,
             conservation,
             looked_at,
         })
@@ -252,6 +256,11 @@ impl Metrics {
     /// Rows in any order, at most one per job and state; those of unknown jobs are added up.
     pub fn set_queue(&self, rows: Vec<QueueDepth>) {
         self.queue.set(rows);
+    }
+
+    /// Says how many mails are not sent yet, and how long the oldest of them has waited.
+    pub fn set_outbox(&self, mails: u64, oldest: Span) {
+        self.outbox.set(mails, oldest);
     }
 
     /// Replaces the last comparison of counts and rows: when it was, and by how many tasks each

@@ -30,7 +30,8 @@ pub enum SmtpSecurity {
 /// A private SMTP server (aiosmtpd) with a certificate of its own authority; ends when dropped.
 ///
 /// It refuses, delays and breaks off as the local part of a recipient says: `grey`, `tmp`, `perm`,
-/// `busy`, `cut`, `lost`, `full`, `later`, `slow` and `mute`; `ci/peers/smtp_server.py` has the list.
+/// `busy`, `cut`, `lost`, `full`, `later`, `slow`, `mute` and `flood`; `ci/peers/smtp_server.py` has
+/// the list.
 #[derive(Debug)]
 pub struct SmtpServer {
     server: Server,

@@ -5,7 +5,7 @@ mod attempt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::Contract;
 use database::{Db, EngineKind};
@@ -35,6 +35,7 @@ pub struct Workbench {
     pub clock: Arc<TestClock>,
     registry: Registry,
     sections: BTreeMap<String, Secret<String>>,
+    alerts: Arc<Mutex<Vec<(&'static str, String)>>>,
     keeper: Keeper,
 }
 
@@ -96,7 +97,13 @@ impl Workbench {
         let mut builder = RegistryBuilder::new(&services);
         register(&mut builder);
         let registry = builder.build(contract).unwrap_or_else(|problems| panic!("{problems}"));
-        Self { db, tasks, clock, registry, sections: BTreeMap::new(), keeper }
+        let (sections, alerts) = (BTreeMap::new(), Arc::default());
+        Self { db, tasks, clock, registry, sections, alerts, keeper }
+    }
+
+    /// Takes what jobs wanted a person to hear of since the last call: codes and messages.
+    pub fn take_alerts(&self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut *self.alerts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Gives every later attempt a section of configuration, if its job declares it.

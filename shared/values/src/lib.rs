@@ -30,5 +30,6 @@ pub use rate::{Rate, RateError};
 pub use retry::{Classify, Retry};
 pub use secret::Secret;
 pub use suggest::did_you_mean;
+pub use text::breaks_line;
 pub use time::{Clock, FixedClock, MICROS_PER_SECOND, TimeError, Timestamp};
 pub use usage::{UsageKind, UsageKindError};

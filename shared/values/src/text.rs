@@ -31,3 +31,9 @@ macro_rules! as_text {
     };
 }
 pub(crate) use as_text;
+
+/// Whether a character ends a line, controls a terminal or turns the direction of reading.
+pub fn breaks_line(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

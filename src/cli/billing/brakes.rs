@@ -7,7 +7,7 @@ use scheduling::TaskOptions;
 use serde_json::json;
 use values::Month;
 
-use super::preview;
+use super::{of_job, preview};
 use crate::cli::{Exit, Invocation};
 
 /// Shows the totals of a run that waits, and with a name approves them and lets the run go on.
@@ -19,6 +19,14 @@ pub(super) async fn approve(
     let app = invocation.open().await?;
     let output = invocation.output;
     let Some(run) = money::run(&app.db, month).await? else {
+        let now = app.clock.now();
+        let no_run = jobs::no_run(&app.manifest, month, now).map_err(|error| of_job(&error))?;
+        if let Some(why) = no_run {
+            return Err(anyhow!("no run of {month} comes: {why}").context(Exit::Rejected));
+        }
+        if let Some(reason) = money::charges_stopped(&app.db).await? {
+            output.note(&format!("all charges are stopped: {}", preview::stopped(&reason)));
+        }
         let told = format!(
             "no run of {month} waits; it comes with the next billing/close_month, or at once: \
              main-worker enqueue billing/close_month '{{\"month\":\"{month}\"}}'"
@@ -30,13 +38,17 @@ pub(super) async fn approve(
         None => None,
     };
     let last = last.map(|run| run.totals);
+    let stopped = money::charges_stopped(&app.db).await?;
     if !output.is_json() {
         for line in preview::difference(&run.totals, last.as_ref()) {
             output.line(&line);
         }
+        if let Some(reason) = &stopped {
+            output.line(&format!("all charges are stopped: {}", preview::stopped(reason)));
+        }
     }
     let mut answer = json!({ "month": month, "totals": run.totals, "lastTotals": last,
-        "release": run.release.as_str(), "releasedAt": run.released_at });
+        "release": run.release.as_str(), "releasedAt": run.released_at, "stopped": stopped });
     let told = match (run.released_at, by) {
         (Some(at), _) => format!("the run of {month} was released at {at}"),
         (None, None) => format!(

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use billing::Totals;
+use billing::{Bill, RecordState, Totals};
 use jobs::{Preview, PreviewRow};
+use models::billing::{self as money, SettledTotal};
 use serde_json::{Value, json};
 use values::{Currency, Month};
 
 use super::sheet::Sheet;
-use super::{Of, amount, of_job};
+use super::{Of, amount, of_job, shown};
 use crate::app::App;
 use crate::cli::{Exit, Invocation, Output};
 
@@ -45,11 +46,38 @@ pub(super) async fn execute(invocation: &Invocation, of: Of) -> Result<Exit> {
         }
         sheet.add(row);
     }
-    sheet.print(invocation.output, of.csv, &as_json(of.month, &preview), "nothing is to be billed");
+    let around = Around::read(&app, of.month).await?;
+    let json = as_json(of.month, &preview, &around);
+    sheet.print(invocation.output, of.csv, &json, "nothing is to be billed");
     if !of.csv && !invocation.output.is_json() {
-        tell(invocation.output, &preview);
+        tell(invocation.output, &preview, &around);
     }
     Ok(Exit::Completed)
+}
+
+/// What is to be known beside a month's bills.
+struct Around {
+    /// What is settled already, here or elsewhere, and so in no row.
+    settled: Vec<SettledTotal>,
+    /// Why nothing is charged at all.
+    stopped: Option<String>,
+}
+
+impl Around {
+    async fn read(app: &App, month: Month) -> Result<Self> {
+        let settled = money::settled_of_month(&app.db, month).await?.into_iter();
+        let is_over = |of: &SettledTotal| match of.state {
+            RecordState::Paid
+            | RecordState::Waived
+            | RecordState::CarriedOver
+            | RecordState::NoCard => true,
+            RecordState::Pending | RecordState::Failed => false,
+        };
+        Ok(Self {
+            settled: settled.filter(is_over).collect(),
+            stopped: money::charges_stopped(&app.db).await?,
+        })
+    }
 }
 
 /// Works a month out as its run would.
@@ -61,7 +89,10 @@ pub(super) async fn read(app: &App, month: Month) -> Result<Preview> {
         .map_err(|error| of_job(&error))
 }
 
-fn tell(output: Output, preview: &Preview) {
+fn tell(output: Output, preview: &Preview, around: &Around) {
+    for SettledTotal { state, accounts, total } in &around.settled {
+        output.line(&format!("{accounts} accounts have a record: {state}, {}", shown(*total)));
+    }
     for (reason, count) in &preview.without_cost {
         output.line(&format!("{count} accounts without cost: {reason}"));
     }
@@ -71,7 +102,16 @@ fn tell(output: Output, preview: &Preview) {
     for (currency, minor) in preview.charges() {
         output.line(&format!("to be charged or transferred: {} {currency}", amount(minor.into())));
     }
-    output.line(&format!("the run: {}", preview.release));
+    output.line(&match (&preview.no_run, &around.stopped) {
+        (Some(why), _) => format!("the run: none; {why}"),
+        (None, Some(reason)) => format!("the run: stopped; {}", stopped(reason)),
+        (None, None) => format!("the run: {}", preview.release),
+    });
+}
+
+/// Why nothing is charged, and what ends that.
+pub(super) fn stopped(reason: &str) -> String {
+    format!("`{reason}`; `main-worker billing resume` lets charges go on")
 }
 
 /// What the totals are, and how far they moved from the month before.
@@ -101,10 +141,18 @@ pub(super) fn difference(totals: &Totals, last: Option<&Totals>) -> Vec<String> 
     lines
 }
 
-fn as_json(month: Month, preview: &Preview) -> Value {
+fn as_json(month: Month, preview: &Preview, around: &Around) -> Value {
+    let bill = |bill: &Bill| {
+        json!({ "currency": bill.total.currency, "listPriceMinor": bill.list_price.minor,
+            "netMinor": bill.amount.minor, "taxMinor": bill.tax.minor,
+            "creditMinor": bill.credit.minor, "totalMinor": bill.total.minor })
+    };
     let rows = preview.rows.iter().map(|row| {
         json!({ "accountId": row.account, "name": row.name, "outcome": row.outcome,
-            "bill": row.bill, "charge": row.charge })
+            "bill": row.bill.as_ref().map(bill), "charge": row.charge })
+    });
+    let settled = around.settled.iter().map(|SettledTotal { state, accounts, total }| {
+        json!({ "state": state.as_str(), "accounts": accounts, "total": total })
     });
     json!({
         "month": month,
@@ -113,6 +161,9 @@ fn as_json(month: Month, preview: &Preview) -> Value {
         "totals": preview.totals,
         "lastTotals": preview.last,
         "charges": preview.charges(),
+        "settled": settled.collect::<Vec<_>>(),
         "release": preview.release.as_str(),
+        "noRun": preview.no_run,
+        "stopped": around.stopped,
     })
 }

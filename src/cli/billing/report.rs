@@ -18,6 +18,8 @@ use crate::cli::{Exit, Invocation};
 const PAGE: u32 = 1_000;
 /// Pages of one list at the most.
 const PAGES_MAX: u32 = 100_000;
+/// The part of what is open: of all months, as of now.
+const RECEIVABLE: &str = "receivable of all months";
 /// The ages of receivables: days after the due date, and what a line is called.
 const AGES: [(u32, &str); 4] =
     [(0, "not due"), (30, "1-30 days"), (60, "31-60 days"), (90, "61-90 days")];
@@ -53,17 +55,19 @@ pub(super) async fn execute(invocation: &Invocation, of: Of) -> Result<Exit> {
     let parts = [
         ("state", &report.states),
         ("country", &report.countries),
-        ("receivable", &report.receivables),
+        (RECEIVABLE, &report.receivables),
     ];
     for (part, sums) in parts {
         for ((currency, of), sum) in sums {
+            // What is open of an invoice is neither net nor tax.
+            let split = |minor| if part == RECEIVABLE { String::new() } else { amount(minor) };
             sheet.add(vec![
                 part.to_owned(),
                 of.clone(),
                 currency.to_string(),
                 sum.count.to_string(),
-                amount(sum.net_minor),
-                amount(sum.tax_minor),
+                split(sum.net_minor),
+                split(sum.tax_minor),
                 amount(sum.gross_minor),
             ]);
         }

@@ -18,6 +18,9 @@ const PAGE: u32 = 1_000;
 /// Pages at the most.
 const PAGES_MAX: u32 = 100_000;
 
+/// Why an account has no row: a free plan, no account, one that a marketplace bills, and the like.
+const NOTHING_DUE: &str = "nothing is due";
+
 /// An invoice of the other system.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -41,8 +44,10 @@ pub(super) async fn execute(invocation: &Invocation, of: Of, file: &Path) -> Res
     }
     let app = invocation.open().await?;
     let mut ours: BTreeMap<AccountId, Money> = BTreeMap::new();
+    let mut why: BTreeMap<AccountId, String> = BTreeMap::new();
     for row in preview::read(&app, of.month).await?.rows {
         ours.extend(row.bill.filter(|bill| bill.total.minor > 0).map(|b| (row.account, b.total)));
+        why.insert(row.account, row.outcome);
     }
     // Months that are settled already are in no preview.
     let mut after = None;
@@ -50,20 +55,23 @@ pub(super) async fn execute(invocation: &Invocation, of: Of, file: &Path) -> Res
         let page = money::records_of_month(&app.db, of.month, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.account);
+        why.extend(page.iter().map(|record| (record.account, record.state.to_string())));
         let billed = page.into_iter().filter(|record| record.bill.total.minor > 0);
         ours.extend(billed.map(|record| (record.account, record.bill.total)));
     }
     let mut accounts: Vec<AccountId> = ours.keys().chain(theirs.keys()).copied().collect();
     accounts.sort_unstable();
     accounts.dedup();
-    let mut sheet = Sheet::new(&["ACCOUNT", "THEIRS", "OURS"]);
+    let mut sheet = Sheet::new(&["ACCOUNT", "THEIRS", "OURS", "WHY OURS"]);
     let mut differences = Vec::new();
     for account in &accounts {
         let (old, new) = (theirs.get(account), ours.get(account));
         if old != new {
             let cell = |money: Option<&Money>| money.map_or("-".to_owned(), |money| shown(*money));
-            sheet.add(vec![account.to_string(), cell(old), cell(new)]);
-            differences.push(json!({ "accountId": account, "theirs": old, "ours": new }));
+            let why = why.get(account).map_or(NOTHING_DUE, String::as_str);
+            sheet.add(vec![account.to_string(), cell(old), cell(new), why.to_owned()]);
+            differences
+                .push(json!({ "accountId": account, "theirs": old, "ours": new, "why": why }));
         }
     }
     let count = differences.len();
@@ -74,5 +82,5 @@ pub(super) async fn execute(invocation: &Invocation, of: Of, file: &Path) -> Res
             format!("{} accounts compared, {count} differ; nothing was charged", accounts.len());
         invocation.output.line(&told);
     }
-    Ok(Exit::Completed)
+    Ok(if count == 0 { Exit::Completed } else { Exit::Failed })
 }

@@ -25,7 +25,7 @@ pub(super) async fn execute(invocation: &Invocation) -> Result<Exit> {
                 .map_err(|error| error.context(Exit::Settings))?,
         ),
     };
-    let environment = invocation.settings.environment.as_deref().unwrap_or_default();
+    let environment = invocation.settings.environment();
     let gateway = jobs::open_gateway(&PaymentConfiguration { payments }, environment)
         .map_err(|error| anyhow!(error).context(Exit::Settings))?;
     let report = payments::verify(&gateway).await;

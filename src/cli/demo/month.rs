@@ -22,7 +22,7 @@ use scheduling::TaskOptions;
 use serde_json::json;
 use values::{AccountId, Clock, Currency, Money, Month, Span};
 
-use super::{Arguments, open, say};
+use super::{Arguments, next, open, say};
 use crate::app::App;
 use crate::cli::{Exit, Invocation, Output};
 use crate::clock::SystemClock;
@@ -111,7 +111,24 @@ pub(super) async fn execute(invocation: &Invocation, arguments: &Arguments) -> R
     app.flush().await;
     let good = found.is_good(bytes, recorded);
     report(out, &found, &members, (bytes, good), began, &place);
+    if !out.is_json() {
+        next(out, &place, &commands(month));
+        out.line("\nThe payment gateway of this demo has ended with it: what would be charged now waits.");
+    }
     Ok(if good { Exit::Completed } else { Exit::Failed })
+}
+
+/// What to try after a month, with what it shows.
+fn commands(month: Month) -> Vec<(String, &'static str)> {
+    let of_month = |command: &str| format!("billing {command} --month {month}");
+    vec![
+        (of_month("report"), "states, taxes and countries of the month"),
+        (of_month("ledger"), "its entries, and that they come to zero"),
+        ("emails list".to_owned(), "what became of every mail"),
+        ("emails preview --folder previews".to_owned(), "every mail with sample data"),
+        ("tasks list".to_owned(), "what ran"),
+        ("export usage".to_owned(), "usage as JSON Lines"),
+    ]
 }
 
 /// Tasks that ended.

@@ -34,12 +34,15 @@ pub(super) fn execute(invocation: &Invocation, arguments: &Arguments) -> Result<
         .map_err(|problem| anyhow!("settings of {JOB}: {problem}").context(Exit::Settings))?;
     let previews = jobs::preview_mails(&templates, name.as_deref(), SystemClock.now())
         .map_err(|problem| anyhow!(problem).context(Exit::Usage))?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
+        .map_err(|error| error.context(Exit::Usage))?;
     for preview in &previews {
         for (ending, content) in [
             ("html", preview.html.as_bytes()),
             ("txt", preview.text.as_bytes()),
             ("eml", &*preview.eml),
+            ("json", preview.fields.as_bytes()),
         ] {
             let path = folder.join(format!("{}.{ending}", preview.file));
             fs::write(&path, content)
@@ -53,7 +56,10 @@ pub(super) fn execute(invocation: &Invocation, arguments: &Arguments) -> Result<
     } else {
         let row = |one: &jobs::MailPreview| vec![one.file.clone(), one.subject.clone()];
         output.table(&["MAIL", "SUBJECT"], &previews.iter().map(row).collect::<Vec<_>>());
-        output.line(&format!("each is a .html, a .txt and an .eml in {}", folder.display()));
+        output.line(&format!(
+            "each is a .html, a .txt, an .eml, and a .json with the fields of its template in {}",
+            folder.display()
+        ));
     }
     Ok(Exit::Completed)
 }

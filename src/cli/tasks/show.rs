@@ -133,7 +133,10 @@ fn print(output: Output, shown: &Shown) {
     field("timeout", shown.timeout.as_deref().unwrap_or_default());
     field("proof", &shown.proof);
     field("parent", &shown.parent.map_or_else(String::new, |parent| parent.to_string()));
-    if let Some(progress) = &summary.progress {
+    // How far it had come when that was written down last: of no use once it is through.
+    if let Some(progress) =
+        summary.progress.as_ref().filter(|_| summary.state != TaskState::Completed)
+    {
         field("progress", &format!("{:.0} % {}", progress.fraction * 100.0, progress.text));
     }
     for child in &shown.children {

@@ -16,14 +16,27 @@ use values::{Classify, Retry};
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes of a child's complaints that are kept: the last ones.
 const COMPLAINT_BYTES: usize = 4 * 1024;
-/// What a program says when the machine, not the file, is at fault.
-const MACHINE_FAULTS: [&str; 6] = [
+/// What a program says when the machine, not the file, is at fault: the texts of two C libraries.
+/// "Operation not permitted" is none of them, as ffmpeg says so of files that it does not understand.
+const MACHINE_FAULTS: [&str; 18] = [
     "No space left on device",
     "Disk quota exceeded",
+    "Quota exceeded",
     "File too large",
     "Cannot allocate memory",
+    "Out of memory",
     "Too many open files",
+    "No file descriptors available",
     "Permission denied",
+    "Read-only file system",
+    "No such file or directory",
+    "Input/output error",
+    "I/O error",
+    "Stale file handle",
+    "No such device",
+    "Device or resource busy",
+    "Transport endpoint is not connected",
+    "Resource temporarily unavailable",
 ];
 
 /// What a child may take.
@@ -72,11 +85,20 @@ pub(super) enum ChildError {
     Refused { program: String, reason: String },
 }
 
+impl ChildError {
+    /// Whether the machine, not the program or the file, is at fault.
+    pub(super) fn is_of_machine(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::Machine { .. })
+    }
+}
+
 impl Classify for ChildError {
     fn retry(&self) -> Retry {
         match self {
-            Self::Start { .. } | Self::TooMuch { .. } | Self::Refused { .. } => Retry::Never,
-            Self::Listen { .. }
+            Self::TooMuch { .. } | Self::Refused { .. } => Retry::Never,
+            // A program is away while its package is renewed.
+            Self::Start { .. }
+            | Self::Listen { .. }
             | Self::Overtime { .. }
             | Self::Silent { .. }
             | Self::Killed { .. }
@@ -96,8 +118,10 @@ pub(super) async fn run(
     mut hear: impl FnMut(&[u8]) -> Result<(), ChildError>,
 ) -> Result<(), ChildError> {
     let name = name_of(program);
-    let mut child = start(program, arguments)
-        .map_err(|cause| ChildError::Start { program: name.clone(), cause })?;
+    let mut child = start(program, arguments).map_err(|cause| {
+        let program = program.display().to_string();
+        ChildError::Start { program, cause }
+    })?;
     let group = Group::of(&child);
     let heard = tokio::time::timeout(limits.time, async {
         let complaint = listen(&mut child, &name, limits.silence, &mut hear).await?;
@@ -118,6 +142,8 @@ pub(super) async fn run(
 fn start(program: &Path, arguments: &[OsString]) -> io::Result<Child> {
     Command::new(program)
         .args(arguments)
+        // Its complaints are read here.
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -165,10 +191,15 @@ async fn read(from: &mut (impl AsyncRead + Unpin), into: &mut [u8]) -> io::Resul
 }
 
 fn judge(program: String, status: ExitStatus, complaint: &[u8]) -> Result<(), ChildError> {
-    if status.success() {
-        return Ok(());
-    }
     let complaint = String::from_utf8_lossy(complaint);
+    if status.success() {
+        // ffmpeg ends well although it could not write the end of a file, or not read on.
+        let ends = |fault: &&&str| complaint.lines().any(|line| line.trim_end().ends_with(**fault));
+        return match MACHINE_FAULTS.iter().find(ends) {
+            Some(fault) => Err(ChildError::Machine { program, reason: (*fault).to_owned() }),
+            None => Ok(()),
+        };
+    }
     let fault = MACHINE_FAULTS.iter().find(|fault| complaint.contains(**fault));
     match (status.signal(), fault) {
         (_, Some(fault)) => Err(ChildError::Machine { program, reason: (*fault).to_owned() }),
@@ -231,6 +262,8 @@ mod tests {
             ("echo 'x: Invalid data' >&2; exit 1", "`sh` refuses the file: Invalid data", false),
             ("exit 3", "no reason given", false),
             ("echo 'av: No space left on device' >&2; exit 228", "No space left on device", true),
+            ("echo 'x.mp4: Read-only file system' >&2; exit 1", "Read-only file system", true),
+            ("echo 'trailer of x: No space left on device' >&2", "No space left on device", true),
             ("kill -SEGV $$", "ended by signal 11", true),
         ] {
             let error = shell(script, LIMITS).await.unwrap_err();
@@ -238,7 +271,8 @@ mod tests {
             assert_eq!(error.retry() == Retry::Backoff, retry, "{error}");
         }
         let error = run(Path::new("/no/such"), &[], LIMITS, |_| Ok(())).await.unwrap_err();
-        assert_eq!(error.to_string().split(';').next(), Some("`such` cannot be started"));
+        assert_eq!(error.to_string().split(';').next(), Some("`/no/such` cannot be started"));
+        assert_eq!(error.retry(), Retry::Backoff);
     }
 
     #[tokio::test]

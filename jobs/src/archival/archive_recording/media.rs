@@ -22,10 +22,23 @@ const POSTER_SECONDS_MAX: u64 = 10;
 const SLOW_DISK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a recorded file holds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Description {
     /// How long it plays; recorders that were cut off leave no figure.
     pub(super) duration_ms: u64,
+    /// Its video, then its audio, each in the order of the file.
+    pub(super) streams: Vec<Track>,
+}
+
+/// What of a file plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Track {
+    pub(super) is_video: bool,
+    pub(super) codec: String,
+    /// Packets that the file's index names; only some kinds of files have one.
+    pub(super) indexed: Option<u64>,
+    /// Packets that were read, if they were counted.
+    pub(super) read: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +52,24 @@ struct Probed {
 #[derive(Deserialize)]
 struct ProbedStream {
     codec_type: Option<String>,
+    #[serde(default)]
+    codec_name: String,
+    nb_frames: Option<String>,
+    nb_read_packets: Option<String>,
+}
+
+impl ProbedStream {
+    /// What plays; `None` for anything else.
+    fn track(self) -> Option<Track> {
+        let is_video = match self.codec_type.as_deref() {
+            Some("video") => true,
+            Some("audio") => false,
+            Some(_) | None => return None,
+        };
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
+        let (indexed, read) = (number(self.nb_frames), number(self.nb_read_packets));
+        Some(Track { is_video, codec: self.codec_name, indexed, read })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -64,6 +95,22 @@ fn words<const COUNT: usize>(words: [&str; COUNT]) -> impl Iterator<Item = OsStr
 
 /// Looks at a file; `Refused` when it is no recording.
 pub(super) async fn probe(settings: &Settings, file: &Path) -> Result<Description, ChildError> {
+    describe(settings, (file, 0), &[]).await
+}
+
+/// Looks at a file and reads all of it to count its packets.
+pub(super) async fn count(
+    settings: &Settings,
+    file: (&Path, u64),
+) -> Result<Description, ChildError> {
+    describe(settings, file, &["-count_packets"]).await
+}
+
+async fn describe(
+    settings: &Settings,
+    (file, bytes_read): (&Path, u64),
+    further: &[&str],
+) -> Result<Description, ChildError> {
     let mut arguments: Vec<OsString> = words([
         "-v",
         "error",
@@ -72,14 +119,15 @@ pub(super) async fn probe(settings: &Settings, file: &Path) -> Result<Descriptio
         "-format_whitelist",
         FORMATS,
         "-show_entries",
-        "format=duration:stream=codec_type",
+        "format=duration:stream=codec_type,codec_name,nb_frames,nb_read_packets",
         "-of",
         "json",
     ])
+    .chain(further.iter().map(OsString::from))
     .collect();
     arguments.push(named(file));
     let mut printed = Vec::new();
-    let ran = child::run(&settings.ffprobe, &arguments, limits(settings, 0), |piece| {
+    let ran = child::run(&settings.ffprobe, &arguments, limits(settings, bytes_read), |piece| {
         printed.extend_from_slice(piece);
         printed.truncate(DESCRIPTION_BYTES_MAX);
         Ok(())
@@ -91,13 +139,14 @@ pub(super) async fn probe(settings: &Settings, file: &Path) -> Result<Descriptio
     };
     let probed: Probed =
         serde_json::from_slice(&printed).map_err(|_| refused("it cannot be described"))?;
-    let plays =
-        |stream: &ProbedStream| matches!(stream.codec_type.as_deref(), Some("video" | "audio"));
-    if !probed.streams.iter().any(plays) {
+    let streams = probed.streams.into_iter().filter_map(ProbedStream::track);
+    let mut streams: Vec<Track> = streams.collect();
+    if streams.is_empty() {
         return Err(refused("it holds neither video nor audio"));
     }
+    streams.sort_by_key(|track| !track.is_video);
     let seconds = probed.format.duration.and_then(|text| text.parse::<f64>().ok());
-    Ok(Description { duration_ms: seconds.map_or(0, millis) })
+    Ok(Description { duration_ms: seconds.map_or(0, millis), streams })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]

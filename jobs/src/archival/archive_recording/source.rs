@@ -2,37 +2,34 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use contract::archival::{ArchivalConfiguration, ArchiveRecording as Payload};
 use job::{Context, JobError};
-use objects::ObjectError;
+use objects::{ObjectError, ObjectInfo};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use values::Timestamp;
 
 use super::media::fraction;
+use super::workplace::Workplace;
 use crate::archival::names;
 use crate::archival::settings::Settings;
 
 /// A recorded file on this machine.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Where it is, all links followed.
-    pub(super) path: PathBuf,
+    /// Where it is, and where files are made of it.
+    pub(super) place: Workplace,
     /// Its name, as it was given.
     pub(super) name: String,
     pub(super) size_bytes: u64,
     /// When it was last written.
     pub(super) written_at: Timestamp,
-    /// The object it was copied from, if it was.
-    object: Option<String>,
+    /// The object it was copied from, as it was then.
+    object: Option<ObjectInfo>,
     /// Where broken files are put.
     quarantine: PathBuf,
-    /// Where files are made of it.
-    work_folder: PathBuf,
-    /// What those files' names begin with: no other task's do.
-    prefix: String,
 }
 
 /// What a file is called in the records of its task.
@@ -51,98 +48,84 @@ pub(super) fn file_name(payload: &Payload) -> &str {
 }
 
 impl Source {
-    /// Finds the file, or fetches the object; `None` when there is no such thing.
+    /// Looks at the file, or fetches the object; `None` when there is no such thing.
     pub(super) async fn find(
         cx: &Context,
         settings: &Settings,
         config: &ArchivalConfiguration,
         payload: &Payload,
+        place: Workplace,
     ) -> Result<Option<Self>, JobError> {
-        let prefix = format!(".main-worker-{}", cx.task_id());
-        let name = file_name(payload).to_owned();
-        let (path, folder) = match (&payload.file, &payload.object) {
-            (Some(file), _) => {
-                let Some(path) = inside(settings, Path::new(file)).await? else { return Ok(None) };
-                let folder = path.parent().unwrap_or(&path).to_owned();
-                (path, folder)
-            }
-            (None, object) => {
-                let missing = "files named by `object` need a folder to work in; name it in \
-                               worker.toml: [domains.archival] work_folder = \"...\"";
-                let folder = settings.work_folder.clone();
-                let folder = folder.ok_or_else(|| JobError::permanent(missing))?;
-                let path = folder.join(format!("{prefix}.source"));
-                let key = object.as_deref().unwrap_or_default();
-                if !fetch(cx, settings, config, key, &path).await? {
-                    return Ok(None);
-                }
-                (path, folder)
-            }
+        let path = &place.file;
+        let object = match &payload.object {
+            Some(key) => fetch(cx, settings, config, key, path).await?,
+            None => None,
         };
-        let metadata = fs::metadata(&path).await.map_err(|error| broken(&path, error))?;
+        let metadata = match fs::metadata(path).await {
+            // Another attempt was just through with it.
+            Err(error) if is_absent(&error) => return Ok(None),
+            metadata => metadata.map_err(|error| broken(path, error))?,
+        };
         if !metadata.is_file() {
             let shown = path.display();
             return Err(JobError::permanent(format!("{shown} is not a file")));
         }
+        let beside = || path.with_file_name("quarantine");
         Ok(Some(Self {
-            name,
+            name: file_name(payload).to_owned(),
             size_bytes: metadata.len(),
-            written_at: written_at(&metadata).map_err(|error| broken(&path, error))?,
-            path,
-            object: payload.object.clone(),
-            quarantine: settings
-                .quarantine_folder
-                .clone()
-                .unwrap_or_else(|| folder.join("quarantine")),
-            work_folder: settings.work_folder.clone().unwrap_or(folder),
-            prefix,
+            written_at: written_at(&metadata).map_err(|error| broken(path, error))?,
+            object,
+            quarantine: settings.quarantine_folder.clone().unwrap_or_else(beside),
+            place,
         }))
     }
 
-    /// A file beside this one that its task makes; hidden, so that nobody takes it for a recording.
-    pub(super) fn scratch(&self, ending: &str) -> PathBuf {
-        self.work_folder.join(format!("{}.{ending}", self.prefix))
-    }
-
-    /// A file like [`Source::scratch`] that no other attempt has.
-    pub(super) fn scratch_of_attempt(&self, ending: &str) -> PathBuf {
-        let random = values::hex(&tasks::random_bytes::<8>());
-        self.work_folder.join(format!("{}.{random}.{ending}", self.prefix))
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.place.file
     }
 
     /// Whether the file is still what it was when it was found.
     pub(super) async fn is_unchanged(&self) -> bool {
-        let metadata = fs::metadata(&self.path).await;
+        let metadata = fs::metadata(self.path()).await;
         metadata.is_ok_and(|metadata| {
             metadata.len() == self.size_bytes
                 && written_at(&metadata).is_ok_and(|at| at == self.written_at)
         })
     }
 
-    /// Removes the file, and the object it was copied from.
+    /// Removes the file, and the object it was copied from; what somebody wrote to since stays.
     pub(super) async fn remove(
         &self,
         settings: &Settings,
         config: &ArchivalConfiguration,
     ) -> Result<(), JobError> {
-        if let Some(key) = &self.object {
-            settings.open_incoming(config).await?.delete(key).await?;
+        if !self.is_unchanged().await {
+            tracing::info!(file = ?self.name, "written to since it was taken; it stays");
+            return Ok(());
         }
-        remove(&self.path).await
+        self.remove_object(settings, config).await?;
+        remove(self.path()).await
     }
 
-    /// Removes what its task made on the way.
-    pub(super) async fn tidy(&self) -> Result<(), JobError> {
-        let folder = &self.work_folder;
-        let mut names = fs::read_dir(folder).await.map_err(|error| broken(folder, error))?;
-        while let Some(entry) = names.next_entry().await.map_err(|error| broken(folder, error))? {
-            let path = entry.path();
-            let is_own = entry.file_name().to_string_lossy().starts_with(&self.prefix);
-            if is_own && path != self.path {
-                remove(&path).await?;
+    /// Removes the object that the file was copied from, unless it is another by now.
+    async fn remove_object(
+        &self,
+        settings: &Settings,
+        config: &ArchivalConfiguration,
+    ) -> Result<(), JobError> {
+        let Some(taken) = &self.object else { return Ok(()) };
+        let store = settings.open_incoming(config).await?;
+        match store.head(&taken.key).await {
+            Ok(now) if now == *taken => Ok(store.delete(&taken.key).await?),
+            Ok(_) => {
+                tracing::info!(key = taken.key, "another object has its place by now; it stays");
+                Ok(())
             }
+            Err(ObjectError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// Puts the file where a person looks at it, with the reason beside it.
@@ -154,7 +137,10 @@ impl Source {
         reason: &str,
     ) -> Result<(), JobError> {
         let folder = &self.quarantine;
-        self.tidy().await?;
+        self.place.tidy().await?;
+        if !self.is_unchanged().await {
+            return Err(written_meanwhile());
+        }
         fs::create_dir_all(folder).await.map_err(|error| broken(folder, error))?;
         let ending = Path::new(&self.name).extension().and_then(|text| text.to_str());
         let ending = ending.filter(|text| text.len() <= 8).unwrap_or("bin");
@@ -162,65 +148,74 @@ impl Source {
         let note = place.with_added_extension("reason.txt");
         let text = format!("{reason}\n");
         fs::write(&note, text).await.map_err(|error| broken(&note, error))?;
-        match fs::rename(&self.path, &place).await {
+        match fs::rename(self.path(), &place).await {
             // The folder is on another disk.
             Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                fs::copy(&self.path, &place).await.map_err(|error| broken(&place, error))?;
+                fs::copy(self.path(), &place).await.map_err(|error| broken(&place, error))?;
+                sync(&place).await?;
+                remove(self.path()).await?;
             }
             moved => moved.map_err(|error| broken(&place, error))?,
         }
-        self.remove(settings, config).await
-    }
-}
-
-/// Finds a file if it lies in one of the folders that files are taken from.
-async fn inside(settings: &Settings, file: &Path) -> Result<Option<PathBuf>, JobError> {
-    let path = match fs::canonicalize(file).await {
-        Err(error) if is_absent(&error) => return Ok(None),
-        path => path.map_err(|error| broken(file, error))?,
-    };
-    for folder in &settings.folders {
-        if fs::canonicalize(folder).await.is_ok_and(|folder| path.starts_with(folder)) {
-            return Ok(Some(path));
+        if self.object.is_some() {
+            sync(&place).await?;
         }
+        self.remove_object(settings, config).await
     }
-    Err(JobError::permanent(format!(
-        "{:?} is in none of the folders that recordings are taken from; add its folder in \
-         worker.toml: [domains.archival] folders = [...]",
-        file.display().to_string()
-    )))
 }
 
-/// Copies an object to a file, unless an earlier attempt did; `false` when there is no object.
+/// Has a file and its name on disk before what it was copied from is removed.
+async fn sync(path: &Path) -> Result<(), JobError> {
+    for path in [Some(path), path.parent()].into_iter().flatten() {
+        let file = fs::File::open(path).await.map_err(|error| broken(path, error))?;
+        file.sync_all().await.map_err(|error| broken(path, error))?;
+    }
+    Ok(())
+}
+
+/// What is done with a file that is not what it was when the attempt began.
+pub(super) fn written_meanwhile() -> JobError {
+    JobError::retryable("the file was written to meanwhile; it is archived once it is complete")
+}
+
+/// Copies an object to a file, unless an earlier attempt did; `None` when there is no object.
+///
+/// The copy gets the object's time: another object of the same key is noticed by it.
 async fn fetch(
     cx: &Context,
     settings: &Settings,
     config: &ArchivalConfiguration,
     key: &str,
     path: &Path,
-) -> Result<bool, JobError> {
+) -> Result<Option<ObjectInfo>, JobError> {
     let store = settings.open_incoming(config).await?;
     let mut reader = match store.read(key, settings.max_source_bytes).await {
-        Err(ObjectError::NotFound { .. }) => {
-            return fs::try_exists(path).await.map_err(|error| broken(path, error));
-        }
+        Err(ObjectError::NotFound { .. }) => return Ok(None),
         reader => reader?,
     };
-    let size = reader.info().size_bytes;
-    if fs::metadata(path).await.is_ok_and(|metadata| metadata.len() == size) {
-        return Ok(true);
+    let info = reader.info().clone();
+    let is_copy = |metadata: std::fs::Metadata| {
+        metadata.len() == info.size_bytes
+            && written_at(&metadata).is_ok_and(|at| at == info.modified_at)
+    };
+    if fs::metadata(path).await.is_ok_and(is_copy) {
+        return Ok(Some(info));
     }
     let part = path.with_added_extension("part");
     let mut file = fs::File::create(&part).await.map_err(|error| broken(&part, error))?;
-    let mut copied = 0;
+    let (mut copied, size) = (0, info.size_bytes);
     while let Some(chunk) = reader.next_chunk().await? {
         file.write_all(&chunk).await.map_err(|error| broken(&part, error))?;
         copied += chunk.len() as u64;
         cx.progress(fraction(copied, size), format!("fetched {copied} of {size} bytes"));
     }
     file.flush().await.map_err(|error| broken(&part, error))?;
+    let micros = u64::try_from(info.modified_at.as_micros()).unwrap_or(0);
+    let modified = UNIX_EPOCH + Duration::from_micros(micros);
+    let file = file.into_std().await;
+    file.set_modified(modified).map_err(|error| broken(&part, error))?;
     fs::rename(&part, path).await.map_err(|error| broken(path, error))?;
-    Ok(true)
+    Ok(Some(info))
 }
 
 /// Removes a file that may be gone already.
@@ -231,7 +226,7 @@ pub(super) async fn remove(path: &Path) -> Result<(), JobError> {
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     // A name that is too long for a folder is no file's.
     matches!(
         error.kind(),

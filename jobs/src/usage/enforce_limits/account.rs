@@ -12,6 +12,7 @@ use values::{AccountId, Month, Timestamp};
 
 use super::notices;
 use super::settings::Settings;
+use crate::accounts::lift;
 use crate::emails::{Mailing, event};
 
 /// What became of an account.
@@ -33,6 +34,8 @@ pub(super) enum Checked {
 #[derive(Clone, Copy)]
 pub(super) struct Checks<'a> {
     pub(super) settings: &'a Settings,
+    /// Whether customers pay by transfer, so that nobody has a card.
+    pub(super) by_hand: bool,
     pub(super) month: Month,
     pub(super) now: Timestamp,
 }
@@ -55,8 +58,7 @@ impl Checks<'_> {
     }
 
     async fn check_in(self, tx: &mut Tx<'_>, id: AccountId) -> Result<Checked, JobError> {
-        throttles::lock(tx, id).await?;
-        let Some(account) = accounts::get(&mut *tx, id).await? else {
+        let Some(account) = accounts::lock(tx, id).await? else {
             return Ok(Checked::Nothing);
         };
         let history = plans::history(&mut *tx, id).await?;
@@ -73,7 +75,7 @@ impl Checks<'_> {
             deleted: account.deleted_at.is_some(),
             exempt: account.unthrottleable,
             throttled_at: account.throttled_at,
-            has_card: billing::primary_card(&mut *tx, id).await?.is_some(),
+            has_card: self.by_hand || billing::primary_card(&mut *tx, id).await?.is_some(),
             warned_this_month: throttles::is_warned(&mut *tx, id, self.month).await?,
             now: self.now,
         };
@@ -93,7 +95,7 @@ impl Checks<'_> {
         (facts, decision): (&LimitFacts<'_>, &LimitDecision),
         version: u64,
     ) -> Result<Checked, JobError> {
-        let Self { settings, month, now } = self;
+        let Self { settings, by_hand: _, month, now } = self;
         let id = account.id;
         if decision.alert_admins {
             let key = format!("no_larger_plan/{id}/{month}");
@@ -135,8 +137,7 @@ impl Checks<'_> {
     }
 
     async fn lift_in(self, tx: &mut Tx<'_>, id: AccountId) -> Result<bool, JobError> {
-        throttles::lock(tx, id).await?;
-        let Some(account) = accounts::get(&mut *tx, id).await? else { return Ok(false) };
+        let Some(account) = accounts::lock(tx, id).await? else { return Ok(false) };
         let provider = self.settings.catalogue.provider(account.billing_provider.as_str());
         let billed_by = provider.map_or(BilledBy::Company, |provider| provider.billed_by);
         let (Some(at), Some(ThrottledReason::OverLimit)) =
@@ -149,14 +150,7 @@ impl Checks<'_> {
             return Ok(false);
         }
         let reason = Some(ThrottledReason::OverLimit);
-        let Some(sequence) = throttles::lift(tx, id, reason, self.now).await? else {
-            return Ok(false);
-        };
-        let key = format!("throttle_lifted/{id}/{sequence}");
-        let message = notices::lifted(&account, self.now);
-        self.write(tx, &account, key.clone(), &message).await?;
-        self.tell(tx, key, AdminEventKind::ThrottleLifted, (id, "new_month")).await?;
-        Ok(true)
+        Ok(lift(tx, &account, reason, "new_month", self.now).await?)
     }
 
     /// Leaves an account alone and tells the admins, once a month.

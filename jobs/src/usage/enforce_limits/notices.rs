@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use billing::{BillingError, LimitDecision, LimitFacts, Metric, Product};
 use job::JobError;
 use mail::{
-    Message, Metered, NearLimit, NextPlan, PlanPrice, PlanUpgraded, ProductChange, ThrottleLifted,
+    Message, Metered, NearLimit, NextPlan, PlanPrice, PlanUpgraded, ProductChange,
     ThrottledOverLimit,
 };
 use models::Account;
-use values::{Month, Timestamp};
+use values::Month;
 
 use super::account::titles;
 use super::settings::Settings;
@@ -68,14 +68,8 @@ pub(super) fn throttled(
         at: facts.now,
         metered: metered(facts, decision, &decision.over),
         card_missing,
-        plan_url: marketplace.map_or(&settings.account_url, |found| &found.url).clone(),
-        marketplace: marketplace.map(|found| found.name.clone()),
+        marketplace: marketplace.cloned(),
     })
-}
-
-/// The account works again.
-pub(crate) fn lifted(account: &Account, at: Timestamp) -> Message {
-    Message::ThrottleLifted(ThrottleLifted { account: account.name.clone(), at })
 }
 
 /// A word for admins that says why limits cannot be told.

@@ -107,6 +107,23 @@ async fn objects_without_a_row_are_adopted_once_and_rows_without_an_object_repor
     assert_eq!((after, stored().await), (before, bytes));
 }
 
+/// What a person has asked to be deleted is not reported while that goes on.
+async fn a_recording_whose_deletion_is_under_way_is_not_missing(engine: EngineKind) {
+    let (ground, id) = archived(engine).await;
+    let payload = json!({ "projectId": project(&ground).await });
+    let mut at = 1;
+    while ground.files("store").contains(&"cines/key1/cam.mp4".to_owned()) {
+        let cut = Cut::DiesAt(at);
+        assert!(ground.attempt_json(DELETE, &json!({ "recordingId": id }), cut).await.is_none());
+        at += 1;
+    }
+    assert_eq!(ground.number(LIVE).await, 1, "its row is not marked yet");
+    let done = ground.run_json(RECONCILE, &payload).await.unwrap();
+    assert_eq!(done.result["missing"], 0);
+    ground.run_json(DELETE, &json!({ "recordingId": id })).await.unwrap();
+    assert_eq!(ground.number(LIVE).await, 0);
+}
+
 async fn a_store_that_is_not_there_is_no_report_of_missing_objects(engine: EngineKind) {
     let (ground, _) = archived(engine).await;
     std::fs::remove_dir_all(ground.folder().join("store")).unwrap();
@@ -118,5 +135,6 @@ async fn a_store_that_is_not_there_is_no_report_of_missing_objects(engine: Engin
 testkit::on_each_engine!(
     a_deleted_recording_has_no_object_and_keeps_its_row,
     objects_without_a_row_are_adopted_once_and_rows_without_an_object_reported,
+    a_recording_whose_deletion_is_under_way_is_not_missing,
     a_store_that_is_not_there_is_no_report_of_missing_objects,
 );

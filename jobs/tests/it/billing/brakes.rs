@@ -77,6 +77,28 @@ async fn closing_asks_for_open_accounts_only(engine: EngineKind) {
     assert!(error.to_string().contains("is not closed before 2015-02-01T01:00:00Z"), "{error}");
 }
 
+/// What another system has settled is billed by no command, and the preview says so.
+async fn a_month_before_the_first_one_is_never_closed(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    company.customer(1, "basic", TestCard::Good).await;
+    let told = "2014-11 is before first_month 2014-12 of [domains.billing]";
+    let error = company.run(&close("2014-11")).await.unwrap_err();
+    assert!(error.to_string().starts_with(told), "{error}");
+    let no_run = async |of: &str| {
+        let manifest = Company::manifest();
+        let (of, now) = (month(of), company.now());
+        let found = jobs::preview_month(&company.db, &manifest, of, false, now).await.unwrap();
+        assert_eq!(found.no_run, jobs::no_run(&manifest, of, now).unwrap());
+        found.no_run
+    };
+    assert!(no_run("2014-11").await.unwrap().starts_with(told));
+    assert_eq!(no_run("2014-12").await, None);
+    let early = no_run("2015-01").await;
+    assert_eq!(early.as_deref(), Some("2015-01 is not closed before 2015-02-01T01:00:00Z"));
+    assert_eq!(company.number("SELECT count(*) FROM billing_usage").await, 0);
+    assert_eq!((company.taken(), company.mails().await.len()), (0, 0));
+}
+
 /// Fault 8: months that nobody closed in time are closed whenever a worker is there again.
 async fn months_without_a_worker_are_made_up_for(engine: EngineKind) {
     let company = Company::new(engine, "2015-03-17T23:00:00Z").await;
@@ -257,12 +279,15 @@ async fn the_preview_is_what_the_run_does(engine: EngineKind) {
     }
     assert_eq!(company.taken(), found.charges()[&Currency::USD]);
     let run = money::run(&company.db, december).await.unwrap().unwrap();
+    let after = jobs::preview_month(&company.db, &manifest, december, false, company.now()).await;
+    assert_eq!(after.unwrap().totals, run.totals, "a run that went is shown as it went");
     // Of the account whose usage cannot be, the run counts what its plan costs.
     assert_eq!(run.totals[&Currency::USD], found.totals[&Currency::USD] + 10_000);
 }
 
 testkit::on_each_engine!(
     closing_asks_for_open_accounts_only,
+    a_month_before_the_first_one_is_never_closed,
     months_without_a_worker_are_made_up_for,
     the_plan_of_the_months_last_instant_counts,
     late_usage_is_reported_and_never_billed,

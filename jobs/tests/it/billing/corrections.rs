@@ -165,6 +165,106 @@ async fn a_transfer_settles_its_invoice(engine: EngineKind) {
     assert_eq!(company.state(account).await, after);
 }
 
+/// What was asked for under a reference is not silently taken for something else.
+async fn a_reference_stands_for_one_amount_of_one_invoice(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let paid = company.customer(1, "basic", TestCard::Good).await;
+    company.bill(paid, "2014-12").await.unwrap(); // INV-000001
+    let other = company.customer(2, "basic", TestCard::Declined).await;
+    company.bill(other, "2014-12").await.unwrap(); // INV-000002
+    let second = "INV-000002".to_owned();
+    let transfer = |amount, reference: &str| RecordPayment {
+        invoice: second.clone(),
+        ..payment(amount, reference)
+    };
+    company.run(&refund(500, "r")).await.unwrap();
+    company.run(&credit(600, "r")).await.unwrap();
+    company.run(&transfer(700, "r")).await.unwrap();
+    let state = company.state(paid).await;
+    let euros = values::Money { minor: 1, currency: "EUR".parse().unwrap() };
+    let of_other = IssueCreditNote { invoice: second.clone(), ..credit(600, "r") };
+    let refused = [
+        (company.run(&refund(700, "r")).await, "`r` was used for $5.00, not for $7.00"),
+        (company.run(&credit(900, "r")).await, "`r` was used for $6.00, not for $9.00"),
+        (company.run(&transfer(800, "r")).await, "`r` was used for $7.00, not for $8.00"),
+        (company.run(&payment(700, "r")).await, "`r` was used for invoice INV-000002"),
+        (company.run(&of_other).await, "`r` was used for invoice INV-000001"),
+        (company.run(&refund(1, "")).await, "`reference` is empty"),
+        (company.run(&credit(1, " ")).await, "`reference` is empty"),
+        (company.run(&transfer(1, "a\nb")).await, "`reference` holds a line break"),
+        (company.run(&refund(1, &"x".repeat(201))).await, "longer than 200 characters"),
+        (company.run(&refund(1, "ticket 4711")).await, "`reference` of a refund has 1 to 100 of"),
+        (company.run(&refund(1, "März")).await, "`reference` of a refund has 1 to 100 of"),
+        (
+            company.run(&RefundPayment { reason: String::new(), ..refund(1, "s") }).await,
+            "`reason` is empty",
+        ),
+        (
+            company.run(&IssueCreditNote { reason: String::new(), ..credit(1, "s") }).await,
+            "`reason` is empty",
+        ),
+        (company.run(&WaiveMonth { reason: String::new(), ..waive(other) }).await, "`reason` is"),
+        (
+            company.run(&RefundPayment { amount: euros, ..refund(1, "s") }).await,
+            "invoice INV-000001 is in USD",
+        ),
+        (
+            company.run(&IssueCreditNote { amount: euros, ..credit(1, "s") }).await,
+            "invoice INV-000001 is in USD",
+        ),
+        (
+            company.run(&RecordPayment { amount: euros, ..transfer(1, "s") }).await,
+            "invoice INV-000002 is in USD",
+        ),
+    ];
+    for (result, told) in refused {
+        let error = result.map(|done| done.result).unwrap_err();
+        assert!(is_permanent(&error) && error.to_string().contains(told), "{error}");
+    }
+    company.run(&refund(500, "r")).await.unwrap();
+    company.run(&credit(600, "r")).await.unwrap();
+    company.run(&transfer(700, "r")).await.unwrap();
+    assert_eq!(company.state(paid).await, state);
+}
+
+/// Who was asked for a transfer is charged by no run, and once if a person says so.
+async fn a_month_that_waits_for_a_transfer_is_not_charged_as_well(engine: EngineKind) {
+    let mut company = Company::by_hand(engine, AT, "").await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    company.bill(account, "2014-12").await.unwrap();
+    company.pay_by_card();
+    let done = company.bill(account, "2014-12").await.unwrap();
+    assert_eq!((done.result["reason"].as_str(), company.taken()), (Some("invoiced"), 0));
+    company.run(&payment(4_000, "1")).await.unwrap();
+    company.set("2015-01-09T08:00:00Z");
+    for reason in ["charged", "already_paid"] {
+        let asked = contract::billing::InvoiceTrigger::Operator;
+        let done = company.bill_as(account, "2014-12", asked).await.unwrap();
+        assert_eq!((done.result["reason"].as_str(), company.taken()), (Some(reason), 6_000));
+    }
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Paid);
+    company.state(account).await;
+}
+
+/// A payment is booked on a day between its invoice's and today.
+async fn a_transfer_arrives_neither_before_its_invoice_nor_later_than_now(engine: EngineKind) {
+    let company = Company::by_hand(engine, AT, "").await;
+    let account = company.account(1, &broadcast("basic")).await;
+    company.bill(account, "2014-12").await.unwrap();
+    let at = |at: &str| RecordPayment { received_at: at.parse().unwrap(), ..payment(100, at) };
+    for (wrong, told) in [
+        ("2036-11-20T00:00:00Z", "is to come"),
+        ("2015-01-03T08:00:01Z", "is to come"),
+        ("2015-01-02T23:59:59Z", "is before the invoice"),
+        ("1036-11-20T00:00:00Z", "is before the invoice"),
+    ] {
+        let error = company.run(&at(wrong)).await.unwrap_err();
+        assert!(is_permanent(&error) && error.to_string().contains(told), "{error}");
+    }
+    assert_eq!(company.number("SELECT count(*) FROM ledger_entry WHERE event LIKE 'pay%'").await, 0);
+    company.run(&at("2015-01-03T00:00:00Z")).await.unwrap();
+}
+
 /// Numbers have no gaps, whatever failed in between, also with several at once.
 async fn numbers_are_given_without_gaps(engine: EngineKind) {
     let company = Company::new(engine, AT).await;
@@ -198,5 +298,8 @@ testkit::on_each_engine!(
     credit_notes_take_back_at_most_the_invoice_once_per_reference,
     money_goes_back_once_per_reference_and_never_more_than_was_paid,
     a_transfer_settles_its_invoice,
+    a_reference_stands_for_one_amount_of_one_invoice,
+    a_month_that_waits_for_a_transfer_is_not_charged_as_well,
+    a_transfer_arrives_neither_before_its_invoice_nor_later_than_now,
     numbers_are_given_without_gaps,
 );

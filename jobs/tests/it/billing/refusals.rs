@@ -2,7 +2,7 @@
 
 use billing::RecordState;
 use contract::billing::{InvoiceAccount, InvoiceTrigger};
-use database::EngineKind;
+use database::{EngineKind, Query};
 use models::billing::{self as money, BillingDetails};
 use models::{ThrottledReason, accounts, throttles};
 use payments::scripted::TestCard;
@@ -80,6 +80,43 @@ async fn strong_authentication_has_its_own_mail_and_exempt_accounts_stay(engine:
             "authentication_needed"
         ]
     );
+}
+
+/// Nothing was sent, so nothing is under way: with a card that can be one, the month is charged.
+async fn an_id_that_the_gateway_cannot_have_ends_its_attempt(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    let card = company.texts("SELECT id FROM payment_card").await.remove(0);
+    let change = |from: &str, to: &str| {
+        let query = Query::new("UPDATE payment_card SET id = $2 WHERE id = $1");
+        company.db.execute(query.bind(from.to_owned()).bind(to.to_owned()))
+    };
+    change(&card, "pm_1&amount=1").await.unwrap();
+    let done = company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(done.result["reason"], "gateway_error");
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Failed);
+    assert_eq!(company.mails().await, ["admin:charge_failed"]);
+    assert_eq!(company.gateway.requests().len(), 0);
+    change("pm_1&amount=1", &card).await.unwrap();
+    let done = company.bill_as(account, "2014-12", InvoiceTrigger::Operator).await.unwrap();
+    assert_eq!(done.result["reason"], "charged");
+    assert_eq!(company.taken(), 10_000);
+    assert_eq!(company.texts("SELECT number FROM invoice").await, ["INV-000001"]);
+    company.state(account).await;
+}
+
+/// Who was let in with a name that turns the direction of reading is mailed all the same.
+async fn a_name_of_any_letters_gets_its_mail(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let id = company.customer(1, "basic", TestCard::Good).await;
+    let account = company.get(id).await;
+    let name = "Otter \u{202e}Lane\u{202c}\u{2028}".to_owned();
+    let mut work = company.db.begin().await.unwrap();
+    accounts::upsert_many(&mut work.tx(), &[models::Account { name, ..account }]).await.unwrap();
+    work.commit().await.unwrap();
+    company.bill(id, "2014-12").await.unwrap();
+    let names = company.texts("SELECT recipient_name FROM outgoing_email").await;
+    assert_eq!(names, ["Otter Lane"]);
 }
 
 /// Fault 20: what cannot be billed is an error or a reason of its own row; the others are billed.
@@ -240,6 +277,8 @@ async fn the_month_of_a_throttled_account_stays_open(engine: EngineKind) {
 testkit::on_each_engine!(
     a_declined_card_is_tried_on_days_one_and_three_and_in_the_last_hour,
     strong_authentication_has_its_own_mail_and_exempt_accounts_stay,
+    an_id_that_the_gateway_cannot_have_ends_its_attempt,
+    a_name_of_any_letters_gets_its_mail,
     bad_rows_stay_alone,
     months_before_the_account_and_months_that_run_are_not_billed,
     a_charge_without_an_end_is_looked_up_when_the_card_is_gone,

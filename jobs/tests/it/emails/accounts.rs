@@ -1,12 +1,14 @@
 //! Mails to accounts; on the bench they become files.
 
-use database::{EngineKind, Query};
-use models::billing::{self, PaymentCard};
+use ::billing::{AccountPlans, Bill, Due, RecordState};
+use database::{EngineKind, Query, Tx};
+use models::billing::{self, BillingRecord, PaymentCard};
 use models::outbox::{self, EmailState};
+use models::plans;
 use models::sign_ups::{self, PasswordReset};
 use serde_json::json;
 use testkit::Cut;
-use values::{AccountId, PasswordResetId, Span, Timestamp};
+use values::{AccountId, Currency, Money, Month, PasswordResetId, Span, Timestamp};
 
 use crate::harness::{Harness, now};
 
@@ -138,6 +140,7 @@ async fn the_owner_of_an_expiring_card_is_written_to_once(engine: EngineKind) {
         (5, vec![("c5", month, None)]),
     ] {
         let account = account_id(number);
+        hold(&mut work.tx(), account, "basic").await;
         let customer = format!("cus_{number}");
         billing::set_customer(&mut work.tx(), account, &customer, now()).await.unwrap();
         for (at, (id, valid_through, deleted_at)) in (0..).zip(cards) {
@@ -172,6 +175,74 @@ async fn the_owner_of_an_expiring_card_is_written_to_once(engine: EngineKind) {
     assert_eq!(done.result, json!({ "written": 1 }));
 }
 
+async fn owners_who_will_not_be_charged_are_left_alone(engine: EngineKind) {
+    let harness = five_accounts(engine).await;
+    let month = now().month();
+    let mut work = harness.db.begin().await.unwrap();
+    let mut tx = work.tx();
+    for (number, plan) in [(1, "free"), (2, "free"), (3, "free"), (4, "no_such_plan")] {
+        let account = account_id(number);
+        hold(&mut tx, account, plan).await;
+        billing::set_customer(&mut tx, account, &format!("cus_{number}"), now()).await.unwrap();
+        let card = PaymentCard {
+            id: format!("c{number}"),
+            brand: "visa".to_owned(),
+            last4: "4242".to_owned(),
+            valid_through: month,
+            created_at: now(),
+            deleted_at: None,
+        };
+        billing::set_card(&mut tx, account, &card).await.unwrap();
+    }
+    // The second takes a plan before the month is over, and the third owes the month before.
+    let later = month.end().before(Span::from_seconds(1));
+    let basic = AccountPlans { broadcast: vec!["basic".to_owned()], peer: Vec::new() };
+    plans::change(&mut tx, account_id(2), later, &basic, "customer").await.unwrap();
+    let owed = owed(account_id(3), month.previous().unwrap());
+    billing::insert_record(&mut tx, &owed).await.unwrap();
+    work.commit().await.unwrap();
+    harness.run_all_json("emails/remind_expiring_cards", &json!({})).await.unwrap();
+    // What the fourth's plan costs cannot be told, so it may be charged.
+    for (number, mails) in [(1, 0), (2, 1), (3, 1), (4, 1)] {
+        let found = outbox::of_account(&harness.db, account_id(number), 10).await.unwrap();
+        assert_eq!(found.len(), mails, "account {number}");
+    }
+}
+
+/// Notes that an account holds a plan from now on.
+async fn hold(tx: &mut Tx<'_>, account: AccountId, plan: &str) {
+    let plans = AccountPlans { broadcast: vec![plan.to_owned()], peer: Vec::new() };
+    plans::change(tx, account, now(), &plans, "sign_up").await.unwrap();
+}
+
+/// A month whose charge was refused.
+fn owed(account: AccountId, month: Month) -> BillingRecord {
+    let usd = |minor| Money { minor, currency: Currency::USD };
+    BillingRecord {
+        account,
+        month,
+        state: RecordState::Failed,
+        refusals: 1,
+        attempted_at: Some(now()),
+        grace_until: None,
+        carried_into: None,
+        reason: "declined".to_owned(),
+        bill: Bill {
+            month,
+            list_price: usd(10_000),
+            prorated: false,
+            amount: usd(10_000),
+            lines: Vec::new(),
+            tax: usd(0),
+            credit: usd(0),
+            total: usd(10_000),
+            due: Due::Charge,
+        },
+        plans: AccountPlans::default(),
+        created_at: now(),
+    }
+}
+
 /// The id that [`Harness::customer`] gives.
 fn account_id(number: u8) -> AccountId {
     let mut bytes = [0; 16];
@@ -185,4 +256,5 @@ testkit::on_each_engine!(
     an_account_too_old_for_a_check_in_gets_none,
     an_account_is_welcomed_once,
     the_owner_of_an_expiring_card_is_written_to_once,
+    owners_who_will_not_be_charged_are_left_alone,
 );

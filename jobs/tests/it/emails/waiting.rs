@@ -4,10 +4,10 @@ use contract::emails::{CollectWaiting, DeliverEmail};
 use database::EngineKind;
 use models::outbox;
 use serde_json::json;
-use testkit::Cut;
+use testkit::{Cut, SmtpSecurity, SmtpServer};
 use values::{EmailId, Span};
 
-use super::{COLLECT, add, welcome};
+use super::{COLLECT, add, deliver, welcome, with_smtp};
 use crate::harness::{Harness, now};
 
 /// As many mails as one attempt asks for, and one more.
@@ -62,7 +62,42 @@ async fn what_is_at_its_end_is_asked_for_no_more(engine: EngineKind) {
     assert_eq!(files.count(), 3);
 }
 
+/// Mail cannot carry this news, so an alert does.
+async fn a_mail_server_that_accepts_nothing_is_told_once_until_it_does(engine: EngineKind) {
+    let server = SmtpServer::start(SmtpSecurity::Plain).await.unwrap();
+    let seconds = "security = \"plain\", connect_seconds_max = 1, answer_seconds_max = 1";
+    let harness = with_smtp(engine, &server, seconds).await;
+    let check = async |begun: u64, ended: u64| {
+        let done = harness.run_json("monitoring/check_queues", &json!({})).await.unwrap();
+        assert_eq!((&done.result["begun"], &done.result["ended"]), (&json!(begun), &json!(ended)));
+        let alerts = harness.take_alerts();
+        assert_eq!(alerts.len() as u64, begun, "{alerts:?}");
+        alerts.into_iter().next()
+    };
+    let first = add(&harness, &welcome(1, "ann@example.org")).await;
+    let second = add(&harness, &welcome(2, "bob@example.org")).await;
+    let after = |seconds: u32| now().after(Span::from_seconds(seconds));
+    // The first is accepted half an hour later: from then on the hour counts.
+    harness.clock.set(after(1_800));
+    assert_eq!(deliver(&harness, &first).await["state"], "sent");
+    server.pause();
+    assert_eq!(deliver(&harness, &second).await, json!("not yet"));
+    harness.clock.set(after(5_400));
+    assert_eq!(check(0, 0).await, None);
+    harness.clock.set(after(5_401));
+    let (code, message) = check(1, 0).await.unwrap();
+    assert_eq!(code, "mails_unsent");
+    assert!(message.contains(&format!("since {}", after(1_800))), "{message}");
+    assert!(!message.contains('@'), "no address: {message}");
+    assert_eq!(check(0, 0).await, None, "told once");
+    assert_eq!(harness.number("SELECT count(*) FROM admin_event").await, 1);
+    server.resume();
+    assert_eq!(deliver(&harness, &second).await["state"], "sent");
+    assert_eq!(check(0, 1).await, None);
+}
+
 testkit::on_each_engine!(
+    a_mail_server_that_accepts_nothing_is_told_once_until_it_does,
     every_mail_is_asked_for_also_behind_many_that_wait,
     what_is_at_its_end_is_asked_for_no_more,
 );

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::settings::{SmtpSecurity, SmtpSettings};
+use super::settings::{Protection, SmtpSettings};
+use super::stream::Bounded;
 use crate::letter::Letter;
 
 /// What a server says is cut to this length.
@@ -100,22 +103,25 @@ impl Session {
     /// Connects, encrypts and signs in.
     pub(super) async fn open(
         settings: &SmtpSettings,
-        tls: Option<&TlsParameters>,
+        protection: &Protection,
     ) -> Result<Self, Failure> {
         let within = Duration::from_secs(settings.connect_seconds_max.into());
         let hello = settings.hello_name.clone().map_or_else(ClientId::default, ClientId::Domain);
-        let (at_once, after) = match settings.security {
-            SmtpSecurity::Tls => (tls.cloned(), None),
-            SmtpSecurity::StartTls => (None, tls.cloned()),
-            SmtpSecurity::Plain => (None, None),
-        };
         let server = (settings.host.as_str(), settings.port());
-        let connect =
-            AsyncSmtpConnection::connect_tokio1(server, Some(within), &hello, at_once, None);
-        let mut connection = step(Step::Connect, within, connect).await?;
-        if let Some(tls) = after {
+        let stream = step(Step::Connect, within, TcpStream::connect(server)).await?;
+        let peer = step(Step::Connect, within, async { stream.peer_addr() }).await?;
+        let stream: Box<dyn AsyncTokioStream> = match protection {
+            Protection::Tls(tls, name) => {
+                let encrypted = tls.connect(name.clone(), stream);
+                Box::new(Bounded::new(step(Step::Encrypt, within, encrypted).await?, peer))
+            }
+            Protection::StartTls(_) | Protection::None => Box::new(Bounded::new(stream, peer)),
+        };
+        let greet = AsyncSmtpConnection::connect_with_transport(stream, &hello);
+        let mut connection = step(Step::Connect, within, greet).await?;
+        if let Protection::StartTls(tls) = protection {
             // Without STARTTLS the letter waits: it is never sent in the clear.
-            step(Step::Encrypt, within, connection.starttls(tls, &hello)).await?;
+            step(Step::Encrypt, within, connection.starttls(tls.clone(), &hello)).await?;
         }
         if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
             let credentials = Credentials::new(user.clone(), password.expose().clone());
@@ -168,21 +174,44 @@ impl Session {
 }
 
 /// Does one step in bounded time.
-async fn step<T>(
+async fn step<T, E: Told>(
     step: Step,
     within: Duration,
-    work: impl Future<Output = Result<T, lettre::transport::smtp::Error>>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     let failure = |code, message: &str| Failure { step, code, message: clip(message) };
     match timeout(within, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => {
-            let code = error.status().map(u16::from);
-            // The cause alone: the code is told apart.
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            Err(failure(code, &cause.unwrap_or_else(|| error.to_string())))
-        }
+        Ok(Err(error)) => Err(failure(error.code(), &error.words())),
         Err(_) => Err(failure(None, &format!("no answer within {} s", within.as_secs()))),
+    }
+}
+
+/// What is known when a step fails.
+trait Told {
+    fn code(&self) -> Option<u16>;
+    fn words(&self) -> String;
+}
+
+impl Told for lettre::transport::smtp::Error {
+    fn code(&self) -> Option<u16> {
+        self.status().map(u16::from)
+    }
+
+    fn words(&self) -> String {
+        // The cause alone: the code is told apart.
+        let cause = std::error::Error::source(self).map(ToString::to_string);
+        cause.unwrap_or_else(|| self.to_string())
+    }
+}
+
+impl Told for io::Error {
+    fn code(&self) -> Option<u16> {
+        None
+    }
+
+    fn words(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -2,9 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
+use tokio_rustls::TlsConnector;
 use values::Secret;
 
 use crate::error::OpenError;
@@ -152,25 +157,58 @@ impl SmtpSettings {
         self.host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
     }
 
-    pub(super) fn tls(&self) -> Result<Option<TlsParameters>, OpenError> {
-        let wrong = |message| OpenError::Setting { key: "authority_file", message };
-        if self.security == SmtpSecurity::Plain {
-            return Ok(None);
+    /// What connections are protected with.
+    pub(super) fn protection(&self) -> Result<Protection, OpenError> {
+        match self.security {
+            SmtpSecurity::Plain => Ok(Protection::None),
+            SmtpSecurity::StartTls => {
+                let mut parameters = TlsParameters::builder(self.host.clone());
+                for authority in self.authorities()? {
+                    // lettre takes certificates that it has read itself.
+                    let read = Certificate::from_der(authority.to_vec()).map_err(no_encryption)?;
+                    parameters = parameters.add_root_certificate(read);
+                }
+                Ok(Protection::StartTls(parameters.build().map_err(no_encryption)?))
+            }
+            SmtpSecurity::Tls => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                for authority in self.authorities()? {
+                    roots.add(authority).map_err(no_encryption)?;
+                }
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let config = ClientConfig::builder_with_provider(provider)
+                    .with_safe_default_protocol_versions()
+                    .map_err(no_encryption)?
+                    .with_root_certificates(roots)
+                    .with_no_client_auth();
+                let name = ServerName::try_from(self.host.clone()).map_err(no_encryption)?;
+                Ok(Protection::Tls(TlsConnector::from(Arc::new(config)), name))
+            }
         }
-        let mut parameters = TlsParameters::builder(self.host.clone());
-        if let Some(file) = &self.authority_file {
-            let pem = fs::read(file)
-                .map_err(|error| wrong(format!("{} cannot be read: {error}", file.display())))?;
-            let authority = Certificate::from_pem(&pem)
-                .map_err(|_| wrong(format!("{} is no PEM certificate", file.display())))?;
-            parameters = parameters.add_root_certificate(authority);
-        }
-        let parameters = parameters.build().map_err(|error| OpenError::Setting {
-            key: "host",
-            message: format!("no encryption is possible: {error}"),
-        })?;
-        Ok(Some(parameters))
     }
+
+    /// The certificates of `authority_file`; none without one.
+    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, OpenError> {
+        let Some(file) = &self.authority_file else { return Ok(Vec::new()) };
+        let wrong = |message| OpenError::Setting { key: "authority_file", message };
+        let pem = fs::read(file)
+            .map_err(|error| wrong(format!("{} cannot be read: {error}", file.display())))?;
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let read = read.ok().filter(|read| !read.is_empty());
+        read.ok_or_else(|| wrong(format!("{} is no PEM certificate", file.display())))
+    }
+}
+
+/// What connections to a server are protected with.
+pub(super) enum Protection {
+    None,
+    StartTls(TlsParameters),
+    Tls(TlsConnector, ServerName<'static>),
+}
+
+fn no_encryption(error: impl std::fmt::Display) -> OpenError {
+    OpenError::Setting { key: "host", message: format!("no encryption is possible: {error}") }
 }
 
 #[cfg(test)]
@@ -180,9 +218,14 @@ mod tests {
     fn check(change: impl FnOnce(&mut SmtpSettings), key: &str) {
         let mut settings = SmtpSettings::new("smtp.example.com");
         change(&mut settings);
-        match settings.check().and_then(|()| settings.tls().map(drop)) {
-            Err(OpenError::Setting { key: found, .. }) => assert_eq!(found, key),
-            other => panic!("{key}: {other:?}"),
+        for security in [settings.security, SmtpSecurity::Tls] {
+            if settings.security != SmtpSecurity::Plain {
+                settings.security = security;
+            }
+            match settings.check().and_then(|()| settings.protection().map(drop)) {
+                Err(OpenError::Setting { key: found, .. }) => assert_eq!(found, key),
+                other => panic!("{key}: {other:?}"),
+            }
         }
     }
 
@@ -198,6 +241,7 @@ mod tests {
         check(|s| s.connections_max = 0, "connections_max");
         check(|s| s.letters_per_second_max = 1001, "letters_per_second_max");
         check(|s| s.authority_file = Some("no/such/file.pem".into()), "authority_file");
+        check(|s| s.authority_file = Some("Cargo.toml".into()), "authority_file");
     }
 
     #[test]

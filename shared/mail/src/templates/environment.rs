@@ -2,10 +2,10 @@
 
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, UndefinedBehavior, Value};
+use values::breaks_line;
 
 use super::source::{LAYOUT_MJML, LAYOUT_TEXT, Sources};
 use crate::brand::Brand;
-use crate::check::breaks_line;
 use crate::error::TemplateProblem;
 use crate::figures;
 use crate::message::Message;

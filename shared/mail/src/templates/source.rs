@@ -109,6 +109,19 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(cannot)
 }
 
+/// What a line of a template asks for, such as "`{{ name }}`, `{% if card %}`".
+pub(super) fn expressions(line: &str) -> String {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        rest = &rest[at..];
+        let Some(end) = rest.find("}}").into_iter().chain(rest.find("%}")).min() else { break };
+        found.push(format!("`{}`", &rest[..end + 2]));
+        rest = &rest[end + 2..];
+    }
+    found.join(", ")
+}
+
 /// The line of a filled-in layout that an error is about. It is that of the file as long as the
 /// body has one line, because other values bring none of their own.
 pub(super) fn line_of(mjml: &str, error: &MjmlError) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mail::{Delivery, SmtpSecurity, SmtpSettings};
 use testkit::{SmtpSecurity as Speaks, SmtpServer};
+use tokio::io::AsyncWriteExt;
 use values::Secret;
 
 use crate::delivery::{encrypted, mailer, settings};
@@ -111,6 +112,49 @@ async fn silence_before_the_letter_means_later() {
     server.resume();
     server.kill();
     is_later(&deliver(settings(&server), "ann@example.org").await, None, "connecting");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_listened_to() {
+    for (speaks, security) in [
+        (Speaks::Plain, SmtpSecurity::Plain),
+        (Speaks::StartTls, SmtpSecurity::StartTls),
+        (Speaks::Tls, SmtpSecurity::Tls),
+    ] {
+        let server = SmtpServer::start(speaks).await.unwrap();
+        let settings = match speaks {
+            Speaks::Plain => settings(&server),
+            _ => encrypted(&server, security),
+        };
+        let mailer = mailer(settings);
+        let templates = templates();
+        let flooded = mailer.deliver(&letter_to(&templates, "flood@example.org")).await;
+        is_later(&flooded, None, "naming the recipient: an answer without end");
+        let next = mailer.deliver(&letter_to(&templates, "ann@example.org")).await;
+        assert!(matches!(next, Delivery::Sent { .. }), "{next:?}");
+    }
+}
+
+/// One that never lets anybody say a word, and offers far more than the system itself holds.
+#[tokio::test]
+async fn a_greeting_without_end_takes_little_memory() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = Some(listener.local_addr().unwrap().port());
+    let flood = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut taken, part) = (0_usize, vec![b'a'; 65_536]);
+        stream.write_all(b"220-").await.unwrap();
+        while taken < 1 << 30 && stream.write_all(&part).await.is_ok() {
+            taken += part.len();
+        }
+        taken
+    });
+    let settings =
+        SmtpSettings { port, security: SmtpSecurity::Plain, ..SmtpSettings::new("127.0.0.1") };
+    let told = mailer(settings).check().await.unwrap_err();
+    assert_eq!(told, "connecting: an answer without end");
+    let taken = flood.await.unwrap();
+    assert!(taken < 32 << 20, "{taken} bytes were taken");
 }
 
 #[tokio::test]

@@ -55,7 +55,11 @@ fn faults_are_found_at_the_start_with_file_and_line() {
     let head = "Subject: s\nPreview: p\n\n";
     let letter = |body: &str| format!("{head}{body}");
     let own = |body: &str, expected| check(("welcome.mail", &letter(body)), expected);
-    own("Hello {{ nam }}", "welcome.mail:4: undefined value");
+    own("Hello {{ nam }}", "welcome.mail:4: undefined value in `{{ nam }}`; there are brand, name");
+    own(
+        "{{ name }} {% if brand.nam %}a{% endif %}",
+        "welcome.mail:4: undefined value in `{{ name }}`, `{% if brand.nam %}`, `{% endif %}`; there",
+    );
     own("a\n\nb\n\n{{ name | shout }}", "welcome.mail:8: unknown filter");
     own("a\n\n{% if name %}\n\nb", "welcome.mail:6: syntax error");
     own("a\n\n{{ brand }}", "welcome.mail:6: invalid operation: map cannot be written");

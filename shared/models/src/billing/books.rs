@@ -4,8 +4,8 @@ use billing::{Balances, LedgerAccount, LedgerEvent};
 use database::{DbError, Query, Row, Tx};
 use values::{AccountId, Currency, Money, Month, Timestamp};
 
-use crate::Reader;
 use crate::reader::parsed;
+use crate::{Reader, batch};
 
 /// One posting, as reports and exports show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,17 +51,39 @@ pub async fn post(
 ) -> Result<(), DbError> {
     let About { account, number, month, at } = *about;
     let entry = event.entry().map_err(|error| DbError::Refused(error.to_string()))?;
-    for posting in entry.postings() {
-        let query = Query::new(
-            "INSERT INTO ledger_entry (event, ledger_account, currency, minor, account_id, number,
-               month, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-               ON CONFLICT (event, ledger_account) DO NOTHING",
-        );
-        let query = query.bind(name).bind(posting.account.as_str());
-        let query = query.bind(posting.amount.currency.to_string()).bind(posting.amount.minor);
-        tx.execute(query.bind(account).bind(number).bind(month).bind(at)).await?;
-    }
+    let into =
+        "INSERT INTO ledger_entry (event, ledger_account, currency, minor, account_id, number,
+      month, at) VALUES";
+    let conflict = "ON CONFLICT (event, ledger_account) DO NOTHING";
+    batch::insert(tx, into, conflict, entry.postings(), |posting| {
+        [
+            name.into(),
+            posting.account.as_str().into(),
+            posting.amount.currency.to_string().into(),
+            posting.amount.minor.into(),
+            account.into(),
+            number.into(),
+            month.into(),
+            at.into(),
+        ]
+    })
+    .await?;
     Ok(())
+}
+
+/// Reads what an event posted to an account of the ledger; `None` if it was not posted.
+pub async fn posted(
+    mut reader: impl Reader,
+    event: &str,
+    account: LedgerAccount,
+) -> Result<Option<Money>, DbError> {
+    let query = Query::new(
+        "SELECT currency, minor FROM ledger_entry WHERE event = $1 AND ledger_account = $2",
+    );
+    let Some(row) = reader.first(query.bind(event).bind(account.as_str())).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Money { minor: row.get(1)?, currency: parsed(&row, 0, "a currency")? }))
 }
 
 /// Sums every account of the ledger in every currency, of one month's documents or of all.

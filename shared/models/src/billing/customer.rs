@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use database::{DbError, Query, Tx};
+use database::{DbError, Query, Row, Tx};
 use serde::{Deserialize, Serialize};
 use values::{AccountId, Currency, Month, Timestamp};
 
 use crate::reader::{from_json, parsed, to_json};
+use crate::transfer::{check_email, check_text};
 use crate::{Reader, batch};
 
 /// Whom an account's bills are made out to.
@@ -33,6 +34,38 @@ pub struct BillingDetails {
     /// Who gets a copy of each bill.
     #[serde(default)]
     pub copy_addresses: Vec<String>,
+}
+
+/// Lines of an address, and who gets a copy of a bill, at the most.
+const MAX_LIST: usize = 19;
+
+impl BillingDetails {
+    /// Checks what a person wrote; what is stored already stays as it is.
+    ///
+    /// # Errors
+    /// The key, and what was expected.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let Self { currency: _, legal_name, address, country, tax_id, po_number, copy_addresses } =
+            self;
+        for (key, text) in
+            [("legalName", legal_name), ("taxId", tax_id), ("poNumber", po_number)]
+        {
+            text.as_deref().map_or(Ok(()), |text| check_text(key, text))?;
+        }
+        let lines: Vec<&str> = address.iter().flat_map(|address| address.split('\n')).collect();
+        if lines.len() > MAX_LIST {
+            return Err(("address", format!("has {} lines, at most {MAX_LIST}", lines.len())));
+        }
+        lines.iter().try_for_each(|line| check_text("address", line))?;
+        if let Some(code) = country {
+            billing::country_name(code).map_err(|error| ("country", error.to_string()))?;
+        }
+        if copy_addresses.len() > MAX_LIST {
+            let found = copy_addresses.len();
+            return Err(("copyAddresses", format!("{found} addresses, at most {MAX_LIST}")));
+        }
+        copy_addresses.iter().try_for_each(|address| check_email("copyAddresses", address))
+    }
 }
 
 impl Default for BillingDetails {
@@ -77,12 +110,18 @@ pub struct PaymentCard {
 }
 
 /// Stores whom bills are made out to; invoices that exist stay as they are.
+///
+/// # Errors
+/// [`DbError::Refused`] if the country is none of ISO 3166-1.
 pub async fn set_details(
     tx: &mut Tx<'_>,
     account: AccountId,
     details: &BillingDetails,
     now: Timestamp,
 ) -> Result<(), DbError> {
+    if let Some(code) = &details.country {
+        billing::country_name(code).map_err(|error| DbError::Refused(error.to_string()))?;
+    }
     let query = Query::new(
         "INSERT INTO billing_details (account_id, currency, legal_name, address, country, tax_id,
            po_number, copy_addresses, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -112,14 +151,19 @@ pub async fn details(
     let Some(row) = reader.first(query.bind(account)).await? else {
         return Ok(BillingDetails::default());
     };
+    read_details(&row, 0)
+}
+
+/// Reads the seven columns of the details, of which `column` is the first.
+pub(super) fn read_details(row: &Row, column: usize) -> Result<BillingDetails, DbError> {
     Ok(BillingDetails {
-        currency: parsed(&row, 0, "a currency")?,
-        legal_name: row.get(1)?,
-        address: row.get(2)?,
-        country: row.get(3)?,
-        tax_id: row.get(4)?,
-        po_number: row.get(5)?,
-        copy_addresses: from_json(&row, 6)?,
+        currency: parsed(row, column, "a currency")?,
+        legal_name: row.get(column + 1)?,
+        address: row.get(column + 2)?,
+        country: row.get(column + 3)?,
+        tax_id: row.get(column + 4)?,
+        po_number: row.get(column + 5)?,
+        copy_addresses: from_json(row, column + 6)?,
     })
 }
 
@@ -147,6 +191,24 @@ pub async fn set_customer(
     );
     tx.execute(query.bind(account).bind(customer).bind(now)).await?;
     Ok(())
+}
+
+/// Finds which account the gateway knows as a customer.
+pub async fn owner_of_customer(
+    mut reader: impl Reader,
+    customer: &str,
+) -> Result<Option<AccountId>, DbError> {
+    let query = Query::new("SELECT account_id FROM payment_customer WHERE customer = $1");
+    reader.first(query.bind(customer)).await?.map(|row| row.get(0)).transpose()
+}
+
+/// Finds which account added a card, also one that was removed.
+pub async fn owner_of_card(
+    mut reader: impl Reader,
+    card: &str,
+) -> Result<Option<AccountId>, DbError> {
+    let query = Query::new("SELECT account_id FROM payment_card WHERE id = $1");
+    reader.first(query.bind(card)).await?.map(|row| row.get(0)).transpose()
 }
 
 /// Stores a card of an account, or what changed of it.

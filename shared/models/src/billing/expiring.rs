@@ -1,9 +1,11 @@
 //! Cards in their last month.
 
+use std::collections::BTreeSet;
+
 use database::{DbError, Query, Row};
 use values::{AccountId, Month};
 
-use crate::Reader;
+use crate::{Reader, batch};
 
 /// A card that is charged for an account and can be for the rest of the month only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,22 @@ pub async fn expiring_cards(
     let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
     let rows = reader.all(query.bind(month).bind(after).bind(limit)).await?;
     rows.iter().map(read).collect()
+}
+
+/// Finds those of these accounts that owe something of earlier months: a charge that is open, or an
+/// amount that the next invoice takes up.
+pub async fn accounts_that_owe(
+    mut reader: impl Reader,
+    accounts: &[AccountId],
+) -> Result<BTreeSet<AccountId>, DbError> {
+    let sql = (
+        "SELECT DISTINCT account_id FROM billing_record
+           WHERE (state IN ('pending', 'failed', 'no_card')
+             OR (state = 'carried_over' AND carried_into IS NULL)) AND account_id IN",
+        "",
+    );
+    let rows = batch::select_in(&mut reader, sql, &[], accounts, |id| *id).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 fn read(row: &Row) -> Result<ExpiringCard, DbError> {

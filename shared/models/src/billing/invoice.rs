@@ -4,10 +4,10 @@ use billing::{Bill, BillingError, InvoiceBalance};
 use database::{DbError, Query, Row, Tx};
 use values::{AccountId, Currency, Money, Month, Timestamp};
 
-use super::{BillingDetails, lock_account};
-use crate::Reader;
+use super::BillingDetails;
 use crate::reader::{from_json, parsed, to_json};
 use crate::words::words;
+use crate::{Reader, accounts};
 
 words! {
     /// A kind of numbered document; each has a series of its own.
@@ -190,7 +190,7 @@ pub async fn spend_credit(
     if amount.minor == 0 {
         return Ok(());
     }
-    lock_account(tx, account).await?;
+    accounts::lock(tx, account).await?;
     let invoice = by_number(&mut *tx, number).await?;
     let invoice = invoice.ok_or_else(|| DbError::Refused(format!("no invoice {number}")))?;
     let mut to = invoice.balance;

@@ -202,17 +202,35 @@ pub async fn others_failed(
 const SELECT_ATTEMPT: &str = "SELECT key, account_id, month, attempt, currency, amount, customer,
   card, state, payment_id, code, created_at FROM payment_attempt";
 
-/// Writes an attempt before the gateway is called; one that is there stays as it is.
-pub async fn begin_attempt(tx: &mut Tx<'_>, attempt: &Attempt) -> Result<(), DbError> {
+/// Writes an attempt before the gateway is called; one that is there stays as it is, and is returned.
+pub async fn begin_attempt(tx: &mut Tx<'_>, new: Attempt) -> Result<Attempt, DbError> {
     let query = Query::new(
         "INSERT INTO payment_attempt (key, account_id, month, attempt, currency, amount, customer,
            card, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'begun', $9)
            ON CONFLICT (key) DO NOTHING",
     );
-    let query = query.bind(attempt.key.as_str()).bind(attempt.account).bind(attempt.month);
-    let query = query.bind(attempt.attempt).bind(attempt.amount.currency.to_string());
-    let query = query.bind(attempt.amount.minor).bind(attempt.customer.as_deref());
-    tx.execute(query.bind(attempt.card.as_deref()).bind(attempt.created_at)).await?;
+    let query = query.bind(new.key.as_str()).bind(new.account).bind(new.month);
+    let query = query.bind(new.attempt).bind(new.amount.currency.to_string());
+    let query = query.bind(new.amount.minor).bind(new.customer.as_deref());
+    let query = query.bind(new.card.as_deref()).bind(new.created_at);
+    let written = tx.execute(query).await? == 1;
+    if written {
+        return Ok(new);
+    }
+    attempt(tx, &new.key)
+        .await?
+        .ok_or_else(|| DbError::Refused(format!("the attempt {} cannot be written", new.key)))
+}
+
+/// Stores what an attempt charges that waited for a transfer before; nothing of one that is sent.
+pub async fn attempt_by_card(tx: &mut Tx<'_>, attempt: &Attempt) -> Result<(), DbError> {
+    let query = Query::new(
+        "UPDATE payment_attempt SET customer = $2, card = $3, amount = $4, created_at = $5
+           WHERE key = $1 AND customer IS NULL AND state = 'begun'",
+    );
+    let query = query.bind(attempt.key.as_str()).bind(attempt.customer.as_deref());
+    let query = query.bind(attempt.card.as_deref()).bind(attempt.amount.minor);
+    tx.execute(query.bind(attempt.created_at)).await?;
     Ok(())
 }
 
@@ -269,17 +287,22 @@ fn read_attempt(row: &Row) -> Result<Attempt, DbError> {
 }
 
 fn read(row: &Row) -> Result<BillingRecord, DbError> {
+    read_from(row, 0)
+}
+
+/// Reads the eleven columns of a record, of which `column` is the first.
+pub(super) fn read_from(row: &Row, column: usize) -> Result<BillingRecord, DbError> {
     Ok(BillingRecord {
-        account: row.get(0)?,
-        month: row.get(1)?,
-        state: parsed(row, 2, "a state of a billing record")?,
-        refusals: row.get(3)?,
-        attempted_at: row.get(4)?,
-        grace_until: row.get(5)?,
-        carried_into: row.get(6)?,
-        reason: row.get(7)?,
-        created_at: row.get(8)?,
-        bill: from_json(row, 9)?,
-        plans: from_json(row, 10)?,
+        account: row.get(column)?,
+        month: row.get(column + 1)?,
+        state: parsed(row, column + 2, "a state of a billing record")?,
+        refusals: row.get(column + 3)?,
+        attempted_at: row.get(column + 4)?,
+        grace_until: row.get(column + 5)?,
+        carried_into: row.get(column + 6)?,
+        reason: row.get(column + 7)?,
+        created_at: row.get(column + 8)?,
+        bill: from_json(row, column + 9)?,
+        plans: from_json(row, column + 10)?,
     })
 }

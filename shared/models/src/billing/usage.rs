@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use billing::Usage;
+use billing::{BillingError, Usage};
 use database::{DbError, Query, Row, Tx};
 use values::{AccountId, Month, Timestamp};
 
@@ -10,14 +10,36 @@ use crate::reader::amount;
 use crate::{Reader, batch};
 
 /// Usage that came after its month was frozen: reported, never billed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateUsage {
     /// Whose.
     pub account: AccountId,
     /// What the bill counted.
-    pub frozen: Usage,
+    pub frozen: Figures,
     /// What is known now.
-    pub now: Usage,
+    pub now: Figures,
+}
+
+/// Usage as a table holds it, which may be what nobody can have used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes sent to viewers.
+    pub bandwidth_bytes: i64,
+    /// Bytes of recordings kept.
+    pub storage_bytes: i64,
+    /// Milliseconds that people spent in rooms.
+    pub peer_milliseconds: i64,
+}
+
+impl Figures {
+    /// Takes them for usage.
+    ///
+    /// # Errors
+    /// [`BillingError::AbsurdUsage`], naming the first that cannot be.
+    pub fn usage(self) -> Result<Usage, BillingError> {
+        let Self { bandwidth_bytes, storage_bytes, peer_milliseconds } = self;
+        Usage::from_figures(Some(bandwidth_bytes), Some(storage_bytes), Some(peer_milliseconds))
+    }
 }
 
 /// Reads what accounts are known to have used in a month; those without usage are left out.
@@ -105,8 +127,16 @@ pub async fn late_usage(
            ORDER BY f.account_id LIMIT $2",
     );
     let rows = reader.all(query.bind(month).bind(limit)).await?;
+    let figures = |row: &Row, at: usize| {
+        let (storage_bytes, peer_milliseconds) = (row.get(at + 1)?, row.get(at + 2)?);
+        Ok::<_, DbError>(Figures {
+            bandwidth_bytes: row.get(at)?,
+            storage_bytes,
+            peer_milliseconds,
+        })
+    };
     let late = |row: &Row| {
-        Ok(LateUsage { account: row.get(0)?, frozen: read(row, 1)?, now: read(row, 4)? })
+        Ok(LateUsage { account: row.get(0)?, frozen: figures(row, 1)?, now: figures(row, 4)? })
     };
     rows.iter().map(late).collect()
 }

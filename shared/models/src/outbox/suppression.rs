@@ -70,6 +70,6 @@ pub async fn suppressed(mut reader: impl Reader, limit: u32) -> Result<Vec<Suppr
 }
 
 /// Capital letters make no other address here: servers that tell them apart are not in use.
-fn folded(address: &str) -> String {
+pub fn folded(address: &str) -> String {
     address.trim().to_lowercase()
 }

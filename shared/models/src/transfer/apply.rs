@@ -71,9 +71,18 @@ async fn apply_accounts(
     let held = plans::histories(&mut *tx, &ids).await?.into_iter();
     let held = held.flat_map(|(id, changes)| changes.into_iter().map(move |held| (id, held)));
     let mut held = Rows::new(held.collect(), |(id, held): &(AccountId, PlanChange)| (*id, held.at));
-    for (_, line) in run {
+    for (number, line) in run {
         let row = line.merge(rows.get(line.id), now);
         let created_at = row.created_at;
+        let begins = line.plans.iter().flatten().filter_map(|plans| plans.from).min();
+        if let Some(from) = begins.filter(|from| *from < created_at) {
+            let message = format!(
+                "they begin at {from}, before the account was made at {created_at}; give its \
+                 createdAt, which is now when left out"
+            );
+            applied.refuse(*number, (Some("plans".to_owned()), message));
+            continue;
+        }
         let mut changes = rows.put(line.id, row);
         for PlansLine { from, broadcast, peer } in line.plans.iter().flatten() {
             let at = from.unwrap_or(created_at);

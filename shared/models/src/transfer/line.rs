@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
-use values::{AccountId, Month, ProjectId, StreamId, Timestamp, did_you_mean};
+use values::{AccountId, Month, ProjectId, StreamId, Timestamp, breaks_line, did_you_mean};
 
 use super::{Kind, LineProblem};
 use crate::{BillingProvider, ThrottledReason};
@@ -160,7 +160,7 @@ fn default_instance() -> String {
 }
 
 /// What is wrong: the key it is about, and a sentence.
-pub(super) type Fault = (Option<String>, String);
+pub type Fault = (Option<String>, String);
 
 /// Reads one line without its line end; `None` if there is nothing but spaces.
 pub(super) fn parse(number: u64, line: &[u8]) -> Result<Option<Record>, LineProblem> {
@@ -198,7 +198,11 @@ fn read(line: &[u8]) -> Result<Option<Record>, Fault> {
     Ok(Some(record))
 }
 
-fn object<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
+/// Reads a line that is an object of JSON.
+///
+/// # Errors
+/// The key it is about, if it is about one, and what is wrong with it.
+pub fn object<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -240,7 +244,9 @@ fn check(record: &Record) -> Result<(), (&'static str, String)> {
     match record {
         Record::Account(account) => {
             check_text("name", &account.name)?;
-            account.billing_email.as_deref().map_or(Ok(()), check_email)?;
+            if let Some(address) = &account.billing_email {
+                check_email("billingEmail", address)?;
+            }
             if account.throttled_reason.is_some() && account.throttled_at.is_none() {
                 return Err(("throttledReason", "needs `throttledAt` beside it".to_owned()));
             }
@@ -276,11 +282,13 @@ fn check_plans(changes: &[PlansLine]) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-fn check_text(field: &'static str, text: &str) -> Result<(), (&'static str, String)> {
+pub(crate) fn check_text(field: &'static str, text: &str) -> Result<(), (&'static str, String)> {
     let right = !text.trim().is_empty()
         && text.chars().count() <= MAX_TEXT_CHARS
-        && !text.chars().any(char::is_control);
-    let expected = || format!("expected 1 to {MAX_TEXT_CHARS} characters, no control characters");
+        && !text.chars().any(breaks_line);
+    let expected = || {
+        format!("expected 1 to {MAX_TEXT_CHARS} characters, none that breaks the line or its direction")
+    };
     if right { Ok(()) } else { Err((field, expected())) }
 }
 
@@ -291,7 +299,7 @@ fn check_word(field: &'static str, text: &str) -> Result<(), (&'static str, Stri
     if right { Ok(()) } else { Err((field, expected())) }
 }
 
-fn check_email(text: &str) -> Result<(), (&'static str, String)> {
+pub(crate) fn check_email(field: &'static str, text: &str) -> Result<(), (&'static str, String)> {
     let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
     let parts = text.split_once('@');
     let right = plain
@@ -300,7 +308,7 @@ fn check_email(text: &str) -> Result<(), (&'static str, String)> {
             !user.is_empty() && !host.is_empty() && !host.contains('@')
         });
     let expected = || "expected an address such as bills@example.com".to_owned();
-    if right { Ok(()) } else { Err(("billingEmail", expected())) }
+    if right { Ok(()) } else { Err((field, expected())) }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl S3 {
         match (status, asked) {
             (404, Asked::Object(key)) => ObjectError::NotFound { place, key: key.to_owned() },
             (404, Asked::Place) => ObjectError::NoPlace { place },
-            (401 | 403, _) => ObjectError::Denied { place, reason },
+            (401 | 403, _) => ObjectError::Denied { place, reason, is_folder: false },
             (429 | 500.., _) => ObjectError::Unreachable { place, reason },
             (_, Asked::Place | Asked::Object(_)) => self.refused(reason),
         }
@@ -96,7 +96,7 @@ impl S3 {
         let reason = chain(error);
         // The SDK looks for credentials while it sends, and has no kind of error for that.
         if reason.contains("credentials") {
-            ObjectError::Denied { place, reason }
+            ObjectError::Denied { place, reason, is_folder: false }
         } else {
             ObjectError::Unreachable { place, reason }
         }

@@ -1,4 +1,4 @@
-//! Depth and age of the queue: set from outside as a whole, so that what has gone is gone.
+//! Depth and age of the queue and of the outbox: set from outside as a whole, so that what has gone is gone.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -71,6 +71,31 @@ impl Collector for Snapshot {
             (JobLabels { job_name: Arc::clone(job) }, ConstGauge::new(age.as_seconds_f64()))
         });
         gauges(&mut encoder, "queue_oldest_seconds", "How long the oldest due task waits", oldest)
+    }
+}
+
+/// How many mails are not sent yet, and how old the oldest is; absent until it was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    last: Mutex<Option<(u64, Span)>>,
+}
+
+impl Outbox {
+    pub(crate) fn set(&self, mails: u64, oldest: Span) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((mails, oldest));
+    }
+}
+
+impl Collector for Outbox {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((mails, oldest)) = *last else { return Ok(()) };
+        let help = "Mails that are not sent yet.";
+        let family = encoder.encode_descriptor("outbox_depth", help, None, MetricType::Gauge)?;
+        ConstGauge::new(mails).encode(family)?;
+        let (name, help) = ("outbox_oldest_seconds", "How long the oldest unsent mail waits.");
+        let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(oldest.as_seconds_f64()).encode(family)
     }
 }
 

@@ -133,6 +133,7 @@ fn every_family_has_its_type() {
     metrics.rejected("bad_proof");
     metrics.store_failed("lease");
     metrics.set_queue(vec![depth("logs/process_log", "available", 1, Some(1))]);
+    metrics.set_outbox(2, Span::from_minutes(1));
     metrics.over_quota(&"api".parse().unwrap());
     metrics.tick_failed("close-month");
     metrics.schedules_looked_at(Timestamp::EPOCH);
@@ -145,6 +146,8 @@ fn every_family_has_its_type() {
             "main_worker_build_info gauge",
             "main_worker_conservation_difference_tasks gauge",
             "main_worker_conservation_success_timestamp_seconds gauge",
+            "main_worker_outbox_depth gauge",
+            "main_worker_outbox_oldest_seconds gauge",
             "main_worker_over_quota_total counter",
             "main_worker_queue_depth gauge",
             "main_worker_queue_oldest_seconds gauge",
@@ -211,6 +214,18 @@ fn names_nobody_registered_share_one_series() {
     assert_eq!(value(r#"queue_depth{job_name="unknown",state="available"}"#), Some(200.0));
     assert_eq!(value(r#"queue_oldest_seconds{job_name="unknown"}"#), Some(99.0));
     assert!(!metrics.encode().contains("made"));
+}
+
+#[test]
+fn the_outbox_has_a_depth_and_an_age_once_it_was_measured() {
+    let metrics = metrics();
+    for (mails, oldest) in [(3, Span::from_seconds(90)), (0, Span::ZERO)] {
+        metrics.set_outbox(mails, oldest);
+        let parsed = parse(&metrics.encode());
+        assert_eq!(parsed.sum("main_worker_outbox_depth").to_string(), mails.to_string());
+        let age = parsed.value("main_worker_outbox_oldest_seconds");
+        assert_eq!(age, Some(oldest.as_seconds_f64()));
+    }
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! One attempt at a time, and what follows from it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 
 use contract::Payload;
 use job::{
@@ -24,7 +28,8 @@ const TASKS_MAX: usize = 20_000;
 pub enum Cut {
     /// Nothing.
     Never,
-    /// The process dies where it first waits after the n-th report of progress, counted from 1.
+    /// The process dies in the n-th report of progress, counted from 1: nothing follows it. If it
+    /// comes from another thread, the attempt ends where it waits next.
     DiesAt(usize),
     /// The attempt is cancelled at the n-th report of progress, counted from 1.
     CancelledAt(usize),
@@ -80,11 +85,20 @@ impl Workbench {
         let mut sections = self.sections.clone();
         sections.retain(|name, _| declared.section(name).is_some());
         let payload = payload.to_string();
+        let mut attempt = pin!(ATTEMPT.scope((), job.run(&cx, &payload, sections)));
+        let attempt = poll_fn(|task| {
+            let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(task)));
+            match polled {
+                Ok(polled) => polled.map(Some),
+                Err(panic) if panic.is::<Death>() => Poll::Ready(None),
+                Err(panic) => resume_unwind(panic),
+            }
+        });
         tokio::select! {
             biased;
             () = death.cancelled() => None,
             // A job that waited for nothing more has died all the same.
-            ended = job.run(&cx, &payload, sections) => (!death.is_cancelled()).then_some(ended),
+            ended = attempt => ended.filter(|_| !death.is_cancelled()),
         }
     }
 
@@ -181,6 +195,7 @@ impl Workbench {
     ) -> Context {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let task_id = TaskId::from_bytes([9; 16]);
+        let alerts = Arc::clone(&self.alerts);
         Context::new(ContextParts {
             task_id,
             job: job.parse().unwrap_or_else(|error| panic!("{error}")),
@@ -190,10 +205,23 @@ impl Workbench {
             clock: Arc::clone(&clock),
             cancellation,
             progress,
+            alert: Arc::new(move |code, message| {
+                let mut told = alerts.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push((code, message.to_owned()));
+            }),
             effects: Effects::new(self.db.clone(), clock, task_id),
         })
     }
 }
+
+tokio::task_local! {
+    /// Set where an attempt runs itself.
+    static ATTEMPT: ();
+}
+
+/// What unwinds an attempt that dies. Dropped only where it waits, it would come further by luck:
+/// an answer that is there at once is nothing to wait for.
+struct Death;
 
 /// Counts reports of progress and pulls the trigger at the one that is meant.
 fn progress(cut: Cut, cancellation: CancellationToken, death: CancellationToken) -> ProgressSink {
@@ -201,7 +229,12 @@ fn progress(cut: Cut, cancellation: CancellationToken, death: CancellationToken)
     Arc::new(move |_: Progress| {
         let number = reports.fetch_add(1, Ordering::Relaxed) + 1;
         match cut {
-            Cut::DiesAt(at) if number == at => death.cancel(),
+            Cut::DiesAt(at) if number == at => {
+                death.cancel();
+                if ATTEMPT.try_with(|()| ()).is_ok() {
+                    resume_unwind(Box::new(Death));
+                }
+            }
             Cut::CancelledAt(at) if number == at => cancellation.cancel(),
             Cut::Never | Cut::DiesAt(_) | Cut::CancelledAt(_) => (),
         }
