@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use contract::Contract;
+use contract::billing::{PaymentConfiguration, Payments};
 use serde_json::Value;
 use values::Secret;
 
@@ -51,6 +52,35 @@ pub fn check(sections: &Sections, contract: &Contract) -> Result<()> {
     problems.dedup();
     anyhow::ensure!(problems.is_empty(), problems.join("\n"));
     Ok(())
+}
+
+/// The section with the payment gateway's key.
+pub const PAYMENTS: &str = "payments";
+
+/// Reads the section [`PAYMENTS`]; `None` without it: customers pay by transfer then.
+///
+/// # Errors
+/// That it is none, without its values.
+pub fn payments(sections: &Sections) -> Result<Option<Payments>> {
+    let read = sections.get(PAYMENTS).map(|section| {
+        // The parser's own message may quote the value.
+        serde_json::from_str(section.expose()).ok().with_context(|| {
+            format!("the section `{PAYMENTS}` is not secretKey and webhookSecrets")
+        })
+    });
+    read.transpose()
+}
+
+/// Refuses a section [`PAYMENTS`] with which no charge could be made in this environment.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_payments(sections: &Sections, environment: &str) -> Result<Option<Payments>> {
+    let payments = payments(sections)?;
+    let configuration = PaymentConfiguration { payments: payments.clone() };
+    jobs::open_gateway(&configuration, environment)
+        .with_context(|| format!("the section `{PAYMENTS}` cannot work"))?;
+    Ok(payments)
 }
 
 /// Reads sections from text: JSON if it begins with a brace, TOML otherwise.
@@ -106,6 +136,31 @@ mod tests {
         assert!(sections.contains_key("other"));
         let json = Secret::new(r#"{"a":{"b":"c"}}"#.to_owned());
         assert_eq!(texts(&parse(&json).unwrap()["a"]), ["c"]);
+    }
+
+    #[test]
+    fn a_payments_section_that_cannot_work_is_refused_without_its_key() {
+        let check = |section: &str, environment| {
+            let text = format!("[payments]\n{section}");
+            check_payments(&parse(&Secret::new(text)).unwrap(), environment)
+                .map_err(|error| format!("{error:#}"))
+        };
+        assert!(check_payments(&Sections::new(), "production").unwrap().is_none());
+        assert!(check("secretKey = 'sk_test_canary'\n", "staging").unwrap().is_some());
+        assert!(check("secretKey = 'sk_live_canary'\n", "production").unwrap().is_some());
+        for (section, told) in [
+            ("", "is not secretKey"),
+            ("secretKey = 7\n", "is not secretKey"),
+            ("secretKey = 'canary'\n", "a secret key begins with sk_test_"),
+            (
+                "secretKey = 'sk_live_canary'\n",
+                "a live key is refused in the environment `staging`",
+            ),
+            ("secretKey = 'sk_test_canary'\nendpoint = 'http://evil.example'\n", "needs https"),
+        ] {
+            let error = check(section, "staging").unwrap_err();
+            assert!(error.contains(told) && !error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

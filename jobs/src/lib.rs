@@ -16,7 +16,9 @@ pub use archival::{ArchivalFinding, ArchivalNeeds};
 pub use emails::{MailPreview, MailTemplates, preview_mails};
 use job::RegistryBuilder;
 
-pub use billing::{Preview, PreviewRow, billing_needs, catalogue, no_run, open_gateway, preview_month};
+pub use billing::{
+    Preview, PreviewRow, billing_needs, catalogue, no_run, open_gateway, preview_month,
+};
 
 /// Registers every job, in the order of their names.
 pub fn register(jobs: &mut RegistryBuilder<'_>) {
@@ -31,10 +33,12 @@ pub fn register(jobs: &mut RegistryBuilder<'_>) {
     jobs.add::<billing::CollectOpenMonths>();
     jobs.add::<billing::InvoiceAccount>();
     jobs.add::<billing::IssueCreditNote>();
+    jobs.add::<billing::RecordFee>();
     jobs.add::<billing::RecordPayment>();
     jobs.add::<billing::RefundPayment>();
     jobs.add::<billing::SendInvoice>();
     jobs.add::<billing::WaiveMonth>();
+    jobs.add::<billing::WriteOffInvoice>();
     jobs.add::<emails::ApplyBounce>();
     jobs.add::<emails::CheckInNewAccounts>();
     jobs.add::<emails::CollectWaiting>();

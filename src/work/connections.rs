@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Bounds {
     /// From the connection, or the last answer on it, to the end of a request's head.
     pub(super) head: Duration,
-    /// From there to the end of its body.
+    /// From the moment its door reads it to the end of its body.
     pub(super) body: Duration,
     /// Connections at a time.
     pub(super) connections: usize,
@@ -178,12 +178,13 @@ fn in_time(body: Incoming, within: Duration, guest: Guest, late: Arc<AtomicBool>
         guest.has_asked();
         return Body::empty();
     }
-    let deadline = Instant::now() + within;
     let parts = Body::new(body).into_data_stream();
-    let parts = stream::unfold(Some((parts, guest, late)), move |state| async move {
-        let (mut parts, guest, late) = state?;
+    // A door may let others go first; the time begins when it reads.
+    let parts = stream::unfold(Some((parts, guest, late, None)), move |state| async move {
+        let (mut parts, guest, late, deadline) = state?;
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + within);
         match timeout_at(deadline, parts.next()).await {
-            Ok(Some(part)) => Some((part, Some((parts, guest, late)))),
+            Ok(Some(part)) => Some((part, Some((parts, guest, late, Some(deadline))))),
             Ok(None) => {
                 guest.has_asked();
                 None

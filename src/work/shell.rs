@@ -31,6 +31,7 @@ use super::heartbeat::{Heartbeat, News};
 use super::http::{Pulse, serve};
 use super::moments;
 use crate::app::{App, VERSION};
+use crate::configuration;
 use crate::title::Title;
 
 /// Messages taken in one turn of the loop.
@@ -104,9 +105,11 @@ struct Shell {
 /// Works until told to stop, or until nothing is left.
 ///
 /// # Errors
-/// What prevents the start: an unknown job pattern, a missing key, a store that does not answer.
+/// What prevents the start: an unknown job pattern, a missing key, a payments section that cannot
+/// work, a store that does not answer.
 pub async fn work(app: App, options: WorkOptions) -> Result<WorkEnd> {
     let (jobs, sources) = (chosen_jobs(&app, &options)?, limited_sources(&app.manifest));
+    configuration::check_payments(&app.sections, app.settings.environment())?;
     let follow_ups = Arc::new(app.producer("main_worker")?);
     let pulse = Arc::new(Pulse::new());
     let mut chores = Chores::new(&app, options.schedules, &pulse)?;

@@ -1,6 +1,8 @@
 //! A company's month on the command line: preview, approval, charges, reports, and the way over
 //! from another system.
 
+mod import;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -120,6 +122,7 @@ async fn a_month_is_previewed_approved_charged_and_reported() {
     let month = company.month.as_str();
     let preview = company.json("preview");
     assert_eq!(preview["totals"], json!({ "USD": 42_000 }));
+    assert_eq!(preview["grossTotals"], json!({ "USD": 49_980 }));
     assert_eq!(preview["charges"], json!({ "USD": 14_280 }));
     assert_eq!((preview["release"].as_str(), company.taken()), (Some("awaits_approval"), 0));
     let csv = shell.ok(&["billing", "preview", "--month", month, "--csv"]);
@@ -142,12 +145,31 @@ async fn a_month_is_previewed_approved_charged_and_reported() {
     assert_eq!(company.taken(), 0);
     let told = shell.ok(&["billing", "approve", "--month", month]);
     assert!(told.contains("net total: 420.00 USD") && told.contains("--by NAME"), "{told}");
+    assert!(told.contains("with tax: 499.80 USD; no month before"), "{told}");
     shell.ok(&["billing", "approve", "--month", month, "--by", "ann"]);
     company.work();
     assert_eq!(company.taken(), 11_900);
     let told = shell.ok(&["billing", "approve", "--month", month]);
     assert!(told.contains("was released at"), "{told}");
 
+    let told = shell.ok(&["billing", "preview", "--month", month]);
+    assert!(told.contains("the run was released at") && told.contains("420.00 USD"), "{told}");
+    let ran = company.json("preview");
+    assert_eq!((&ran["totals"], &ran["charges"]), (&preview["totals"], &json!({})));
+    let ends: Vec<&Value> =
+        ran["rows"].as_array().unwrap().iter().map(|row| &row["outcome"]).collect();
+    assert_eq!((ends[0], ends[2]), (&json!("paid"), &json!("no_card")));
+
+    check_books(&company);
+    shell.ok(&["billing", "invoices", "--month", month, "--folder", "pdf"]);
+    assert_eq!(std::fs::read_dir(shell.path("pdf")).unwrap().count(), 2);
+    let late = shell.ok(&["billing", "late-usage", "--month", month]);
+    assert_eq!(late.trim(), "no usage arrived after the month was frozen");
+}
+
+/// What of the month is reported and booked.
+fn check_books(company: &Company) {
+    let (shell, month) = (&company.shell, company.month.as_str());
     let report = company.json("report");
     assert_eq!(report["problems"], json!([]));
     let of = |part: &str| -> BTreeMap<String, i64> {
@@ -177,10 +199,6 @@ async fn a_month_is_previewed_approved_charged_and_reported() {
         let name = account["account"].as_str().unwrap();
         assert_eq!(account["minor"].as_i64().unwrap(), sums.get(name).copied().unwrap_or(0));
     }
-    shell.ok(&["billing", "invoices", "--month", month, "--folder", "pdf"]);
-    assert_eq!(std::fs::read_dir(shell.path("pdf")).unwrap().count(), 2);
-    let late = shell.ok(&["billing", "late-usage", "--month", month]);
-    assert_eq!(late.trim(), "no usage arrived after the month was frozen");
 }
 
 /// An account whose figures cannot be costs its own row, and the command's exit code.
@@ -225,97 +243,6 @@ async fn late_usage_that_cannot_be_is_a_row_with_its_reason() {
     let rows = shell.run(&command).json();
     assert_eq!(rows["accounts"][0]["now"]["bandwidthBytes"], -5);
     assert!(rows["accounts"][0]["problem"].is_string() && rows["accounts"][2]["problem"].is_null());
-}
-
-/// What would cost money later is refused with its line and key, and nothing of the file is stored.
-#[tokio::test(flavor = "multi_thread")]
-async fn every_bad_line_of_an_import_is_told_and_nothing_is_stored() {
-    let company = Company::new("", &[(1, "free", Some(TestCard::Good)), (2, "free", None)]).await;
-    let shell = &company.shell;
-    let details =
-        |details: Value| json!({ "kind": "details", "accountId": id(2), "details": details });
-    let with = |key: &str, value: Value| {
-        let mut given = json!({ "currency": "USD" });
-        given[key] = value;
-        details(given)
-    };
-    let card = |key: &str, value: &str| {
-        let mut given = json!({ "kind": "card", "accountId": id(2), "customer": "cus_2",
-            "card": "pm_2", "brand": "visa", "last4": "4242", "validThrough": "2030-01" });
-        given[key] = value.into();
-        given
-    };
-    let settled = |month: &str, minor: i64| {
-        json!({ "kind": "month", "accountId": id(2), "month": month, "state": "paid",
-            "totalMinor": minor, "currency": "USD" })
-    };
-    let running = SystemClock.now().month().to_string();
-    let db = Db::open_sqlite(&shell.home().join("main.db")).await.unwrap();
-    let known = db.first(Query::new("SELECT c.id, u.customer FROM payment_card c JOIN payment_customer u ON u.account_id = c.account_id"));
-    let known = known.await.unwrap().unwrap();
-    let (known_card, known_customer) =
-        (known.get::<String>(0).unwrap(), known.get::<String>(1).unwrap());
-    let cases = [
-        (with("country", json!("UK")), "`country`: `UK` is not a country; write its two ISO 3166"),
-        (with("country", json!("de")), "`country`: `de` is not a country"),
-        (with("country", json!("Germany")), "`country`: `Germany` is not a country"),
-        (with("currency", json!("XXX")), "`currency`: nothing is sold in it"),
-        (with("legalName", json!("a\u{1b}[31m")), "`legalName`: expected 1 to 200 characters"),
-        (
-            with("legalName", json!("x".repeat(900_000))),
-            "`legalName`: expected 1 to 200 characters",
-        ),
-        (with("taxId", json!("a\u{202e}b")), "`taxId`: expected"),
-        (with("address", json!("1\n".repeat(10_000))), "`address`: has 10001 lines, at most 19"),
-        (with("copyAddresses", json!(["nonsense"])), "`copyAddresses`: expected an address"),
-        (with("copyAddresses", json!(["a@b.example\nBcc: x@evil.example"])), "`copyAddresses`"),
-        (with("copyAddresses", json!(vec!["a@b.example"; 20])), "`copyAddresses`: 20 addresses"),
-        (with("poNr", json!("1")), "`poNr`: no line of this kind has such a key"),
-        (card("card", ""), "a payment method id of the gateway has 1 to 255"),
-        (card("customer", "c&amount=1"), "a customer id of the gateway has 1 to 255"),
-        (card("last4", "42424242"), "`last4`: expected the last four digits"),
-        (card("brand", "<b>\n"), "`brand`: expected a name such as `visa`"),
-        (card("card", &known_card), &format!("`card`: `{known_card}` is of {}", id(1))),
-        (
-            card("customer", &known_customer),
-            &format!("`customer`: `{known_customer}` is of {}", id(1)),
-        ),
-        (settled(&running, 1), "has not ended; nobody can have settled it"),
-        (settled("2016-01", 1), "the account was made at 2017-08-01T00:00:00Z, after 2016-01"),
-        (settled(&company.month, -1), "`totalMinor`: -1 is not within 0 to"),
-        (settled(&company.month, i64::MAX), "`totalMinor`"),
-        (json!("no object"), "expected a JSON object"),
-    ];
-    let good = details(json!({ "currency": "USD", "legalName": "Otter Lane Ltd",
-        "address": "1 Lane\nLeeds", "country": "GB", "poNumber": "PO 7",
-        "copyAddresses": ["books@customer.example"] }));
-    let mut lines = vec![good.to_string()];
-    lines.extend(cases.iter().map(|(line, _)| line.to_string()));
-    shell.write("rows.jsonl", lines.join("\n").as_bytes());
-    let refused = shell.run(&["billing", "import", "rows.jsonl"]);
-    let count = format!("{} bad lines in rows.jsonl; nothing is stored", cases.len());
-    refused.fails(65, &[&count]);
-    for (at, (_, told)) in cases.iter().enumerate() {
-        let line = format!("line {}", at + 2);
-        let is_told = |text: &&str| text.contains(&line) && text.contains(told);
-        assert!(
-            refused.stderr.lines().any(|text| is_told(&text)),
-            "{line}: {told}\n{}",
-            refused.stderr
-        );
-    }
-    let stored =
-        db.all(Query::new("SELECT legal_name FROM billing_details WHERE legal_name <> ''"));
-    assert_eq!(stored.await.unwrap().len(), 0);
-    db.close().await;
-
-    let month = [settled(&company.month, 10_000)];
-    let both = [good, month[0].clone()];
-    assert_eq!(company.import("billing import", &both).trim(), "2 lines stored, 0 known already");
-    assert_eq!(company.import("billing import", &both).trim(), "0 lines stored, 2 known already");
-    shell.write("rows.jsonl", settled(&company.month, 10_001).to_string().as_bytes());
-    let told = format!("`month`: {} is settled here already: paid, 100.00 USD", company.month);
-    shell.run(&["billing", "import", "rows.jsonl"]).fails(65, &[&told]);
 }
 
 /// What is sold can be read without looking for a file.

@@ -142,7 +142,7 @@ fn check_tells_what_billing_and_the_doors_would_miss() {
     for words in [
         "ok      environment            development: ",
         "MAIN_WORKER_ENVIRONMENT=production is for customers",
-        "FAILED  payments               a live key is refused",
+        "FAILED  payments               the section `payments` cannot work: a live key is refused",
         "FAILED  billing                invoices need a sender",
         "FAILED  doors                  MAIN_WORKER_MEDIA_HOST_TOKEN is set",
         "main-worker keys make --source media_host",
@@ -153,8 +153,21 @@ fn check_tells_what_billing_and_the_doors_would_miss() {
     }
     assert!(!format!("{checked:?}").contains("canary"), "{checked:?}");
 
+    // What no charge could be made with is told before any task is begun.
+    let cannot = "the section `payments` cannot work";
+    for section in [
+        section.clone(),
+        json!({ "secretKey": "canary" }),
+        json!({ "secretKey": "sk_test_canary", "endpoint": "http://evil.example" }),
+    ] {
+        shell.set("MAIN_WORKER_SECTION_payments", &section.to_string());
+        let refused = shell.run(&["work", "--until-empty"]);
+        assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
+        refused.fails(78, &[cannot]);
+    }
     shell.ok(&["keys", "make", "--source", "media_host"]);
     shell.ok(&["keys", "make", "--source", "webhook"]);
+    shell.set("MAIN_WORKER_SECTION_payments", &section.to_string());
     shell.set("MAIN_WORKER_ENVIRONMENT", "production");
     let issuer = "[domains.billing.issuer]\nlegal_name = \"Otter TV Ltd\"\n";
     let text = format!("{}\n{first}{issuer}", main_worker::app::BUILT_IN_MANIFEST);

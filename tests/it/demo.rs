@@ -85,7 +85,20 @@ fn takes_a_company_through_a_month() {
         assert!(pdf.starts_with(b"%PDF-"));
     }
     // All of it goes when it is made anew.
-    let again =
-        demo(folder.path(), &["--force", "--month", "--folder", "month", "--output", "json"]);
+    let again = demo(folder.path(), &["--force", "--month", "--folder", "month"]);
     assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    // What it ends with works there, and changes nothing.
+    let shown = text(&again.stdout);
+    let (_, next) = shown.split_once("What to try next").unwrap();
+    let commands: Vec<&str> = next
+        .lines()
+        .filter_map(|line| line.split_once(PROGRAM))
+        .map(|(_, rest)| rest.split('#').next().unwrap())
+        .collect();
+    assert_eq!(commands.len(), 6, "{shown}");
+    for command in commands {
+        let mut program = Command::new(PROGRAM);
+        let ran = program.args(command.split_whitespace()).current_dir(&made).output().unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{command}: {}", text(&ran.stderr));
+    }
 }

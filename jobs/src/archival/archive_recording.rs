@@ -59,7 +59,7 @@ impl Job for ArchiveRecording {
             biased;
             // Dropped in the middle of a step, it ends the programs it has started.
             () = cx.cancelled() => Err(JobError::Cancelled),
-            ended = attempt.run() => ended,
+            ended = attempt.run() => ended.map_err(source::or_later),
         }
     }
 }

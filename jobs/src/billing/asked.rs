@@ -4,7 +4,7 @@ use billing::format;
 use database::Tx;
 use job::JobError;
 use models::billing::{self as money, Document};
-use values::Money;
+use values::{Money, Timestamp};
 
 /// Characters of a reference or a reason at the most.
 const MAX_CHARS: usize = 200;
@@ -48,6 +48,25 @@ pub(crate) fn amount(what: &str, amount: Money, invoice: &Document) -> Result<()
     }
     if amount.minor <= 0 {
         return Err(JobError::permanent(format!("{what} needs an amount above zero")));
+    }
+    Ok(())
+}
+
+/// Refuses a day that is to come, or before the invoice's: banks name days, not instants.
+pub(crate) fn day(
+    key: &str,
+    at: Timestamp,
+    invoice: &Document,
+    now: Timestamp,
+) -> Result<(), JobError> {
+    if at > now {
+        return Err(JobError::permanent(format!("{key} {at} is to come; it is {now}")));
+    }
+    let issued = invoice.issued_at;
+    if at.to_chrono().date_naive() < issued.to_chrono().date_naive() {
+        return Err(JobError::permanent(format!(
+            "{key} {at} is before the invoice, which was issued at {issued}"
+        )));
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ const PAGES_MAX: u32 = 100_000;
 /// Months that one run looks at: ten years.
 const MONTHS_MAX: usize = 120;
 
+/// What a bill asks for without tax, and its tax.
+type NetAndTax = (Money, Money);
+
 /// Closes months.
 pub(crate) struct CloseMonth {
     db: Db,
@@ -176,8 +179,8 @@ impl CloseMonth {
             transaction.commit().await?;
             for total in self.bills(&found, month).await?.into_iter().filter_map(|(_, total)| total)
             {
-                let sum = totals.entry(total.currency).or_default();
-                *sum = sum.saturating_add(total.minor);
+                let (net, tax) = total;
+                totals.entry(net.currency).or_default().add(net, tax)?;
             }
         }
         Ok(totals)
@@ -189,10 +192,11 @@ impl CloseMonth {
         &self,
         ids: &[AccountId],
         month: Month,
-    ) -> Result<Vec<(AccountId, Option<Money>)>, JobError> {
+    ) -> Result<Vec<(AccountId, Option<NetAndTax>)>, JobError> {
         let histories = plans::histories(&self.db, ids).await?;
         let usage = money::frozen_usage(&self.db, ids, month).await?;
         let currencies = money::currencies(&self.db, ids).await?;
+        let countries = money::countries(&self.db, ids).await?;
         let records: BTreeMap<AccountId, BillingRecord> = money::records(&self.db, ids, month)
             .await?
             .into_iter()
@@ -201,31 +205,32 @@ impl CloseMonth {
         let mut totals = Vec::with_capacity(ids.len());
         for account in accounts::find(&self.db, ids).await? {
             let total = if let Some(record) = records.get(&account.id) {
-                Ok(record.bill.amount)
+                Ok((record.bill.amount, record.bill.tax))
             } else {
                 let held = histories.get(&account.id).map_or(&[][..], Vec::as_slice);
                 let plans = plans_at_end(held, month).cloned().unwrap_or_default();
                 let usage = usage.get(&account.id).copied().unwrap_or_default();
                 let currency = currencies.get(&account.id).copied().unwrap_or(Currency::USD);
-                self.total(&account, &plans, usage, currency, month)
+                let country = countries.get(&account.id).map(String::as_str);
+                self.total(&account, &plans, usage, (currency, country), month)
             };
             match total {
-                Ok(total) if total.minor == 0 => {}
+                Ok((net, _)) if net.minor == 0 => {}
                 total => totals.push((account.id, total.ok())),
             }
         }
         Ok(totals)
     }
 
-    /// What a month's bill asks for, without tax, credit and what is carried into it.
+    /// What a month's bill asks for and its tax, without credit and what is carried into it.
     fn total(
         &self,
         account: &Account,
         plans: &billing::AccountPlans,
         usage: billing::Usage,
-        currency: Currency,
+        (currency, country): (Currency, Option<&str>),
         month: Month,
-    ) -> Result<Money, BillingError> {
+    ) -> Result<NetAndTax, BillingError> {
         let provider = account.billing_provider.as_str();
         let holding = self.settings.catalogue.hold(provider, plans, month)?;
         let bill = bill_of_month(&BillFacts {
@@ -233,11 +238,11 @@ impl CloseMonth {
             holding: &holding,
             usage,
             currency,
-            tax: billing::BasisPoints::ZERO,
+            tax: self.settings.tax_basis_points.of(country),
             carried: &[],
             credit_minor: 0,
         })?;
-        Ok(bill.amount)
+        Ok((bill.amount, bill.tax))
     }
 }
 
@@ -276,9 +281,7 @@ fn held(
     deliver(Outcome::completed(report).commit(move |tx| {
         Box::pin(async move {
             if money::hold_run(tx, month, &totals, release, now).await? {
-                let first = totals.first_key_value();
-                let amount = first.map(|(&currency, &minor)| Money { minor, currency });
-                notices::run_held(tx, month, release, amount, now).await?;
+                notices::run_held(tx, month, release, totals.first_key_value(), now).await?;
             }
             Ok(())
         })

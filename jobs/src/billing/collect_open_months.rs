@@ -53,7 +53,9 @@ impl Job for CollectOpenMonths {
         config: PaymentConfiguration,
     ) -> Result<Outcome, JobError> {
         if payload.months.is_empty() {
-            return Err(JobError::permanent("`months` is empty; name those the customer agreed to"));
+            return Err(JobError::permanent(
+                "`months` is empty; name those the customer agreed to",
+            ));
         }
         let gateway = open_gateway(&config, &self.environment)?;
         let charging = Charging { db: &self.db, settings: &self.settings, gateway: &gateway };

@@ -103,6 +103,21 @@ impl Facts {
 
     /// Writes the month's bill.
     pub(crate) fn bill(&self, settings: &Settings) -> Result<Bill, BillingError> {
+        self.bill_with(settings, &self.carried, self.credit_minor)
+    }
+
+    /// Writes the bill of the month itself, which the brakes count: nothing is carried into it and
+    /// no credit pays for it.
+    pub(crate) fn bill_alone(&self, settings: &Settings) -> Result<Bill, BillingError> {
+        self.bill_with(settings, &[], 0)
+    }
+
+    fn bill_with(
+        &self,
+        settings: &Settings,
+        carried: &[Carried],
+        credit_minor: i64,
+    ) -> Result<Bill, BillingError> {
         let provider = self.account.billing_provider.as_str();
         let holding = settings.catalogue.hold(provider, &self.plans, self.month)?;
         bill_of_month(&BillFacts {
@@ -111,8 +126,8 @@ impl Facts {
             usage: self.usage,
             currency: self.details.currency,
             tax: settings.tax_basis_points.of(self.details.country.as_deref()),
-            carried: &self.carried,
-            credit_minor: self.credit_minor,
+            carried,
+            credit_minor,
         })
     }
 }

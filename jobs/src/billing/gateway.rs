@@ -8,8 +8,8 @@ use payments::{Gateway, PaymentError, Stripe, StripeSettings};
 /// Gateways that are kept open; a worker has one, a test run many.
 const KEPT: usize = 16;
 
-/// What tells two gateways apart: address and key.
-type Named = ((Option<String>, String), Gateway);
+/// What tells two gateways apart: address, key and environment.
+type Named = ((Option<String>, String, String), Gateway);
 
 static OPEN: Mutex<Vec<Named>> = Mutex::new(Vec::new());
 
@@ -24,7 +24,8 @@ pub fn open_gateway(
     environment: &str,
 ) -> Result<Gateway, PaymentError> {
     let Some(payments) = &config.payments else { return Ok(Gateway::Manual) };
-    let name = (payments.endpoint.clone(), payments.secret_key.expose().clone());
+    let key = payments.secret_key.expose().clone();
+    let name = (payments.endpoint.clone(), key, environment.to_owned());
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, gateway)) = open.iter().find(|(known, _)| *known == name) {
         return Ok(gateway.clone());

@@ -9,9 +9,9 @@ use models::billing::{self as money, Document, DocumentKind, Issue};
 use serde_json::json;
 use values::{Money, Timestamp};
 
+use super::asked;
 use super::invoice_account::send;
 use super::settings::Settings;
-use super::asked;
 use super::settlement::{self, book};
 
 /// Issues credit notes.

@@ -1,12 +1,12 @@
 //! The mails and events that follow from a settlement, written in its transaction.
 
-use billing::{Notice, Throttle};
+use billing::{Notice, Throttle, Total};
 use database::{DbError, Tx};
 use job::JobError;
 use mail::{AdminEvent, AdminEventKind, AuthenticationNeeded, DeclinedCard, Message};
 use models::billing::{self as money, BillingRecord, GatewayEvent, PaymentRefund};
 use models::{Account, outbox};
-use values::{AccountId, Money, Month, Timestamp};
+use values::{AccountId, Currency, Money, Month, Timestamp};
 
 use super::printed::card_name;
 use crate::emails::{Mailing, event};
@@ -138,18 +138,21 @@ pub(crate) async fn run_held(
     tx: &mut Tx<'_>,
     month: Month,
     release: billing::Release,
-    amount: Option<Money>,
+    total: Option<(&Currency, &Total)>,
     now: Timestamp,
 ) -> Result<(), DbError> {
     let code = release.as_str().parse().ok();
+    let gross = total.map_or(0, |(_, total)| total.gross_minor());
+    let amount = total.and_then(|(&currency, _)| {
+        Some(Money { minor: gross.try_into().ok()?, currency }) // what customers are asked for
+    });
     let happened = AdminEvent {
         month: Some(month),
         amount,
         code,
         ..AdminEvent::new(AdminEventKind::BillingHeld, now)
     };
-    let total = amount.map_or(0, |amount| amount.minor);
-    note(tx, format!("billing_held/{month}/{release}/{total}"), &happened).await
+    note(tx, format!("billing_held/{month}/{release}/{gross}"), &happened).await
 }
 
 async fn to_customer(

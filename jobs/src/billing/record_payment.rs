@@ -51,7 +51,7 @@ async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<Mo
         return Ok(invoice.balance.open()?);
     }
     asked::amount("a payment", *amount, &invoice)?;
-    check_day(*received_at, invoice.issued_at, now)?;
+    asked::day("receivedAt", *received_at, &invoice, now)?;
     let event = LedgerEvent::PaymentReceived { amount: *amount };
     let checked = invoice.balance.after(&event)?; // says at once what is wrong with it
     settlement::book(tx, &name, &invoice.number, &event, *received_at).await?;
@@ -63,17 +63,4 @@ async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<Mo
         settlement::lift_if_settled(tx, &facts, now).await?;
     }
     Ok(open)
-}
-
-/// Refuses a day that is to come, or before the invoice's: banks name days, not instants.
-fn check_day(at: Timestamp, issued: Timestamp, now: Timestamp) -> Result<(), JobError> {
-    if at > now {
-        return Err(JobError::permanent(format!("receivedAt {at} is to come; it is {now}")));
-    }
-    if at.to_chrono().date_naive() < issued.to_chrono().date_naive() {
-        return Err(JobError::permanent(format!(
-            "receivedAt {at} is before the invoice, which was issued at {issued}"
-        )));
-    }
-    Ok(())
 }

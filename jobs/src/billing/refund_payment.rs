@@ -62,7 +62,8 @@ impl Job for RefundPayment {
         cx.progress(0.7, "the gateway has answered");
         let (word, id) = told(&outcome);
         tracing::info!(invoice = payload.invoice, outcome = word, "payment refunded");
-        let named = if matches!(outcome, RefundOutcome::Refused { .. }) { "code" } else { "refund" };
+        let named =
+            if matches!(outcome, RefundOutcome::Refused { .. }) { "code" } else { "refund" };
         let report = json!({ "outcome": word, named: id });
         Ok(deliver(
             Outcome::completed(report).commit(move |tx| {

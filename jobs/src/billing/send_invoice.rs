@@ -105,7 +105,10 @@ impl SendInvoice {
         cx.check_cancelled()?;
         if !made.missing.is_empty() {
             let missing: String = made.missing.iter().collect();
-            tracing::warn!(missing, "no font has these characters; the PDF shows their code points in brackets");
+            tracing::warn!(
+                missing,
+                "no font has these characters; the PDF shows their code points in brackets"
+            );
         }
         Ok(made.pdf)
     }

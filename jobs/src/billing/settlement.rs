@@ -95,10 +95,13 @@ pub(crate) async fn start(
         record.total = invoice.balance.open()?; // less than the bill after a credit note
         number = Some(invoice.number);
     }
-    let awaits_transfer = facts.record.as_ref().is_some_and(|record| {
-        record.state == RecordState::Pending && record.reason == BY_HAND
-    });
-    if awaits_transfer && !by_hand && trigger == Trigger::MonthlyRun
+    let awaits_transfer = facts
+        .record
+        .as_ref()
+        .is_some_and(|record| record.state == RecordState::Pending && record.reason == BY_HAND);
+    if awaits_transfer
+        && !by_hand
+        && (trigger == Trigger::MonthlyRun || facts.customer.is_none())
         && let Some(number) = number
     {
         // Who was asked for a transfer is not charged as well, unless a person says so.

@@ -90,7 +90,8 @@ impl EnforceLimits {
         let mut after: Option<AccountId> = None;
         for _ in 0..PAGES_MAX {
             let page =
-                throttles::over_limit_before(&self.db, checks.month, after, ACCOUNTS_PER_PAGE).await?;
+                throttles::over_limit_before(&self.db, checks.month, after, ACCOUNTS_PER_PAGE)
+                    .await?;
             let Some(last) = page.last() else { break };
             after = Some(*last);
             for account in page {
@@ -111,7 +112,8 @@ impl EnforceLimits {
         let allowance = self.settings.catalogue.free_allowance();
         let mut after: Option<AccountId> = None;
         for _ in 0..PAGES_MAX {
-            let page = limits::above(&self.db, checks.month, allowance, after, ACCOUNTS_PER_PAGE).await?;
+            let page =
+                limits::above(&self.db, checks.month, allowance, after, ACCOUNTS_PER_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(*last);
             for account in page {

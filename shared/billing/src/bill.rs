@@ -1,9 +1,8 @@
 //! The bill of one account and month: list price, proration, what was carried, tax and credit.
 
 use serde::{Deserialize, Serialize};
-use values::{Currency, Money, MoneyError, Month, Timestamp};
+use values::{Currency, Money, MoneyError, Month, Timestamp, words};
 
-use crate::words::words;
 use crate::{BasisPoints, BillingError, Holding, Product, Usage};
 
 /// Microseconds of a day.

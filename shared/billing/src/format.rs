@@ -1,6 +1,6 @@
 //! How figures are written for people: the same everywhere, without wording around them.
 
-use values::{Currency, Money, Month, Span};
+use values::{Currency, Money, Month, Span, grouped};
 
 /// Milliseconds of a minute.
 const MINUTE: u64 = 60_000;
@@ -120,19 +120,6 @@ fn decimal(value: u128, digits: u32) -> String {
         0 => grouped(value),
         _ => format!("{}.{:0width$}", grouped(value / unit), value % unit, width = digits as usize),
     }
-}
-
-/// A whole number with thousands commas.
-fn grouped(value: u128) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ mod invoice;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use values::{Currency, Money, MoneyError};
+use values::{Currency, Money, MoneyError, words};
 
 pub use self::invoice::{InvoiceBalance, Split};
 use crate::BillingError;
 use crate::bill::not_negative;
-use crate::words::words;
 
 words! {
     /// An account of the ledger.

@@ -38,10 +38,9 @@ mod storage;
 mod tax;
 mod throttle;
 mod usage;
-mod words;
 
 pub use bill::{Bill, BillFacts, Carried, Due, LineItem, LineKind, bill_of_month};
-pub use brakes::{Brakes, Release, Totals};
+pub use brakes::{Brakes, Release, Total, Totals};
 pub use error::BillingError;
 pub use keys::{ChargeKey, throttle_key, upgrade_key, warning_key};
 pub use ledger::{Balances, Entry, InvoiceBalance, LedgerAccount, LedgerEvent, Posting, Split};
@@ -62,4 +61,4 @@ pub use throttle::{
     throttled_throughout,
 };
 pub use usage::{Limits, Metered, Metric, Product, Usage};
-pub use words::UnknownWord;
+pub use values::UnknownWord;

@@ -4,10 +4,9 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use values::{Currency, Timestamp};
+use values::{Currency, Timestamp, words};
 
 use self::target::Target;
-use crate::words::words;
 use crate::{AccountPlans, BilledBy, BillingError, Holding, Limits, Metric, Product, Usage};
 
 /// What is known of an account when its usage is checked.

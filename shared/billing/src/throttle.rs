@@ -3,10 +3,9 @@
 //! A throttle lives on the account; projects derive it. It stops calls and publishing, never
 //! playback, and only from its date on: a date to come is a time of grace.
 
-use values::{Month, Timestamp};
+use values::{Month, Timestamp, words};
 
 use crate::BilledBy;
-use crate::words::words;
 
 words! {
     /// Why an account is throttled.

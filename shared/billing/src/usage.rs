@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::BillingError;
-use crate::words::words;
+use values::words;
 
 words! {
     /// What is sold; an account holds any number of plans of each.

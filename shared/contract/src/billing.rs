@@ -176,6 +176,38 @@ payload! {
 }
 
 payload! {
+    /// Tells what the gateway kept of an invoice's payment.
+    RecordFee, "billing/record_fee",
+    "Books what the gateway kept of a payment",
+    NoConfiguration, {
+        /// The invoice's number.
+        invoice: String = "INV-000123".to_owned(),
+        /// How much was kept.
+        amount: Money = money(),
+        /// The statement's name of the fee; a second task with it does nothing.
+        reference: String = "txn_4711".to_owned(),
+        /// When it was kept.
+        charged_at: Timestamp = Timestamp::EPOCH,
+    }
+}
+
+payload! {
+    /// Asks for what an invoice still asks for to be given up, or a part of it.
+    WriteOffInvoice, "billing/write_off_invoice",
+    "Gives up what a customer owes; the invoice stays as it is",
+    NoConfiguration, {
+        /// The invoice's number.
+        invoice: String = "INV-000123".to_owned(),
+        /// How much, tax included.
+        amount: Money = money(),
+        /// The asker's own name for this; a second task with it does nothing.
+        reference: String = "ticket-4711".to_owned(),
+        /// Why.
+        reason: String = "insolvent".to_owned(),
+    }
+}
+
+payload! {
     /// Tells that an invoice was paid outside the gateway.
     RecordPayment, "billing/record_payment",
     "Books a payment that arrived outside the gateway and settles its invoice",

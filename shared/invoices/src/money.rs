@@ -21,15 +21,7 @@ pub(crate) fn rate(rate: BasisPoints) -> String {
 
 /// Writes a count with thousands commas.
 pub(crate) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    values::grouped(count.into())
 }
 
 #[cfg(test)]

@@ -56,7 +56,8 @@ impl DeliveryReport {
     /// # Errors
     /// If it claims to be one and cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Option<Self>, BounceError> {
-        let mail = mailparse::parse_mail(bytes).map_err(BounceError::Unreadable)?;
+        let mail = mailparse::parse_mail(without_envelope(bytes));
+        let mail = mail.map_err(BounceError::Unreadable)?;
         if mail.headers.is_empty() {
             return Err(BounceError::Unreadable(MailParseError::Generic("it has no head")));
         }
@@ -83,6 +84,12 @@ impl DeliveryReport {
         let mail_id = message_id.and_then(|id| Some(id.split_once('@')?.0.to_owned()));
         Ok(Some(Self { mail_id, recipients, identity }))
     }
+}
+
+/// A mail without the line of the envelope that servers put above it when they pipe it on.
+fn without_envelope(bytes: &[u8]) -> &[u8] {
+    let line = bytes.starts_with(b"From ").then(|| bytes.iter().position(|byte| *byte == b'\n'));
+    line.flatten().map_or(bytes, |end| &bytes[end + 1..])
 }
 
 /// The first part of one of these types, in the order of the mail.

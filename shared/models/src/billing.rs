@@ -21,11 +21,11 @@ mod usage;
 
 pub use books::{About, BookLine, balances, entries_of_month, post, posted, unbalanced};
 pub use customer::{
-    BillingDetails, PaymentCard, PaymentCustomer, card, currencies, details, owner_of_card,
-    owner_of_customer, primary_card, set_card, set_customer, set_details,
+    BillingDetails, PaymentCard, PaymentCustomer, card, countries, currencies, details,
+    owner_of_card, owner_of_customer, primary_card, set_card, set_customer, set_details,
 };
 pub use events::{GatewayEvent, applied, event, keep_event};
-pub use expiring::{accounts_that_owe, ExpiringCard, expiring_cards};
+pub use expiring::{ExpiringCard, accounts_that_owe, expiring_cards};
 pub use file::{file, keep_file};
 pub use invoice::{
     Document, DocumentKind, Issue, by_number, credit_of, documents_of_month, issue, of_month,
@@ -34,8 +34,9 @@ pub use invoice::{
 pub use month::{MonthFacts, month_facts};
 pub use open::{billable, open_records};
 pub use record::{
-    Attempt, BillingRecord, accepted_attempt, attempt, attempt_by_card, begin_attempt, carried_into, carried_over,
-    end_attempt, insert_record, others_failed, record, records, records_of_month, update_record,
+    Attempt, BillingRecord, accepted_attempt, attempt, attempt_by_card, begin_attempt,
+    carried_into, carried_over, end_attempt, insert_record, others_failed, record, records,
+    records_of_month, update_record,
 };
 pub use refund::{
     PaymentRefund, begin_refund, document_of_event, end_refund, name_document, refund,

@@ -13,8 +13,8 @@ use database::DbError;
 
 pub use export::export;
 pub use import::{ImportOptions, Importer, MAX_BATCH_LINES};
-pub(crate) use line::{check_email, check_text};
 pub use line::{Fault, MAX_LINE_BYTES, object};
+pub(crate) use line::{check_email, check_text};
 pub use read::{LineReader, ReadLine};
 
 use crate::words::words;

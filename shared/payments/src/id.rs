@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-/// Bytes of an id at the most.
-const MAX_BYTES: usize = 255;
+use values::{PLAIN_ID_BYTES_MAX as MAX_BYTES, is_plain_id};
 
 /// Why a text cannot be an id of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +16,7 @@ pub struct GatewayIdError {
 
 fn check(kind: &'static str, text: String) -> Result<String, GatewayIdError> {
     // Ids become parts of addresses: nothing that could lead elsewhere gets through.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let good = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(plain);
-    if good { Ok(text) } else { Err(GatewayIdError { kind }) }
+    if is_plain_id(&text) { Ok(text) } else { Err(GatewayIdError { kind }) }
 }
 
 macro_rules! ids {

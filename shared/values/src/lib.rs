@@ -16,6 +16,7 @@ mod suggest;
 mod text;
 mod time;
 mod usage;
+mod words;
 
 pub use duration::{DurationError, Span};
 pub use hex::hex;
@@ -30,6 +31,7 @@ pub use rate::{Rate, RateError};
 pub use retry::{Classify, Retry};
 pub use secret::Secret;
 pub use suggest::did_you_mean;
-pub use text::breaks_line;
+pub use text::{EMAIL_BYTES_MAX, PLAIN_ID_BYTES_MAX, breaks_line, grouped, is_email, is_plain_id};
 pub use time::{Clock, FixedClock, MICROS_PER_SECOND, TimeError, Timestamp};
 pub use usage::{UsageKind, UsageKindError};
+pub use words::UnknownWord;

@@ -47,7 +47,10 @@ pub(super) async fn approve(
             output.line(&format!("all charges are stopped: {}", preview::stopped(reason)));
         }
     }
-    let mut answer = json!({ "month": month, "totals": run.totals, "lastTotals": last,
+    let mut answer = json!({ "month": month,
+        "totals": preview::net(&run.totals), "grossTotals": preview::gross(&run.totals),
+        "lastTotals": last.as_ref().map(preview::net),
+        "lastGrossTotals": last.as_ref().map(preview::gross),
         "release": run.release.as_str(), "releasedAt": run.released_at, "stopped": stopped });
     let told = match (run.released_at, by) {
         (Some(at), _) => format!("the run of {month} was released at {at}"),

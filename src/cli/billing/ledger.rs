@@ -62,9 +62,10 @@ pub(super) async fn entries(invocation: &Invocation, of: Of) -> Result<Exit> {
         for line in page {
             let BookLine { event, ledger_account, amount: sum, account, number, month, at } = line;
             // A credit note is booked on its invoice, and named by its own number.
-            let number = match event.starts_with("credit_note/") {
-                true => money::document_of_event(&app.db, &event).await?.unwrap_or(number),
-                false => number,
+            let number = if event.starts_with("credit_note/") {
+                money::document_of_event(&app.db, &event).await?.unwrap_or(number)
+            } else {
+                number
             };
             postings.push(json!({ "at": at, "event": event, "account": ledger_account.as_str(),
                 "amount": sum, "customer": account, "document": number, "month": month }));

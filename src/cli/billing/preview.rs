@@ -1,9 +1,9 @@
 //! `main-worker billing preview`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use billing::{Bill, RecordState, Totals};
+use billing::{Bill, RecordState, Total, Totals};
 use jobs::{Preview, PreviewRow};
 use models::billing::{self as money, SettledTotal};
 use serde_json::{Value, json};
@@ -102,6 +102,11 @@ fn tell(output: Output, preview: &Preview, around: &Around) {
     for (currency, minor) in preview.charges() {
         output.line(&format!("to be charged or transferred: {} {currency}", amount(minor.into())));
     }
+    if let Some(at) = preview.released_at {
+        output.line(&format!(
+            "the run was released at {at}; the rows are what was billed, and `charge` what is open"
+        ));
+    }
     output.line(&match (&preview.no_run, &around.stopped) {
         (Some(why), _) => format!("the run: none; {why}"),
         (None, Some(reason)) => format!("the run: stopped; {}", stopped(reason)),
@@ -121,24 +126,41 @@ pub(super) fn difference(totals: &Totals, last: Option<&Totals>) -> Vec<String> 
     let last_totals = last.unwrap_or(&none);
     let currencies: BTreeSet<Currency> = totals.keys().chain(last_totals.keys()).copied().collect();
     for currency in currencies {
-        let of = |totals: &Totals| i128::from(totals.get(&currency).copied().unwrap_or(0));
+        let of = |totals: &Totals| totals.get(&currency).copied().unwrap_or_default();
         let (now, before) = (of(totals), of(last_totals));
-        let moved = now - before;
-        let share = match before {
-            0 => String::new(),
-            _ => format!(", {} %", amount(moved * 10_000 / before)),
-        };
-        lines.push(match last {
-            None => format!("net total: {} {currency}; no month before", amount(now)),
-            Some(_) => format!(
-                "net total: {} {currency}; month before: {}; moved by {}{share}",
-                amount(now),
-                amount(before),
-                amount(moved)
-            ),
-        });
+        let mut figures = vec![("net total", now.net_minor.into(), before.net_minor.into())];
+        if now.tax_minor != 0 || before.tax_minor != 0 {
+            figures.push(("with tax", now.gross_minor(), before.gross_minor()));
+        }
+        for (name, now, before) in figures {
+            let moved: i128 = now - before;
+            let share = match before {
+                0 => String::new(),
+                _ => format!(", {} %", amount(moved * 10_000 / before)),
+            };
+            lines.push(match last {
+                None => format!("{name}: {} {currency}; no month before", amount(now)),
+                Some(_) => format!(
+                    "{name}: {} {currency}; month before: {}; moved by {}{share}",
+                    amount(now),
+                    amount(before),
+                    amount(moved)
+                ),
+            });
+        }
     }
     lines
+}
+
+/// Totals without tax, as JSON shows them.
+pub(super) fn net(totals: &Totals) -> BTreeMap<Currency, i64> {
+    totals.iter().map(|(currency, total)| (*currency, total.net_minor)).collect()
+}
+
+/// Totals with tax, as JSON shows them; one beyond 63 bits is none of bills that were written.
+pub(super) fn gross(totals: &Totals) -> BTreeMap<Currency, i64> {
+    let minor = |total: &Total| i64::try_from(total.gross_minor()).unwrap_or(i64::MAX);
+    totals.iter().map(|(currency, total)| (*currency, minor(total))).collect()
 }
 
 fn as_json(month: Month, preview: &Preview, around: &Around) -> Value {
@@ -158,8 +180,11 @@ fn as_json(month: Month, preview: &Preview, around: &Around) -> Value {
         "month": month,
         "rows": rows.collect::<Vec<_>>(),
         "withoutCost": preview.without_cost,
-        "totals": preview.totals,
-        "lastTotals": preview.last,
+        "totals": net(&preview.totals),
+        "grossTotals": gross(&preview.totals),
+        "lastTotals": preview.last.as_ref().map(net),
+        "lastGrossTotals": preview.last.as_ref().map(gross),
+        "releasedAt": preview.released_at,
         "charges": preview.charges(),
         "settled": settled.collect::<Vec<_>>(),
         "release": preview.release.as_str(),

@@ -29,9 +29,9 @@ const AGES: [(u32, &str); 4] =
 #[serde(rename_all = "camelCase")]
 struct Sum {
     count: u64,
-    net_minor: i128,
-    tax_minor: i128,
-    gross_minor: i128,
+    net_minor: i64,
+    tax_minor: i64,
+    gross_minor: i64,
 }
 
 type Sums = BTreeMap<(Currency, String), Sum>;
@@ -60,7 +60,8 @@ pub(super) async fn execute(invocation: &Invocation, of: Of) -> Result<Exit> {
     for (part, sums) in parts {
         for ((currency, of), sum) in sums {
             // What is open of an invoice is neither net nor tax.
-            let split = |minor| if part == RECEIVABLE { String::new() } else { amount(minor) };
+            let split =
+                |minor: i64| if part == RECEIVABLE { String::new() } else { amount(minor.into()) };
             sheet.add(vec![
                 part.to_owned(),
                 of.clone(),
@@ -68,7 +69,7 @@ pub(super) async fn execute(invocation: &Invocation, of: Of) -> Result<Exit> {
                 sum.count.to_string(),
                 split(sum.net_minor),
                 split(sum.tax_minor),
-                amount(sum.gross_minor),
+                amount(sum.gross_minor.into()),
             ]);
         }
     }
@@ -100,7 +101,7 @@ async fn read(db: &Db, month: Month, now: Timestamp) -> Result<Report> {
         for record in page {
             let key = (record.bill.total.currency, record.state.to_string());
             let net = record.bill.total.minor - record.bill.tax.minor;
-            report.states.entry(key).or_default().add(net, record.bill.tax.minor, 1);
+            report.states.entry(key).or_default().add(net, record.bill.tax.minor, 1)?;
         }
     }
     let mut after = String::new();
@@ -113,7 +114,7 @@ async fn read(db: &Db, month: Month, now: Timestamp) -> Result<Report> {
             let key = (document.balance.net.currency, country);
             let sign = if document.kind == DocumentKind::CreditNote { -1 } else { 1 };
             let (net, tax) = (document.balance.net.minor, document.balance.tax.minor);
-            report.countries.entry(key).or_default().add(net, tax, sign);
+            report.countries.entry(key).or_default().add(net, tax, sign)?;
         }
     }
     let mut after = String::new();
@@ -124,18 +125,24 @@ async fn read(db: &Db, month: Month, now: Timestamp) -> Result<Report> {
         for invoice in page {
             let open = invoice.balance.open()?;
             let key = (open.currency, age(invoice.due_at, open.minor, now).to_owned());
-            report.receivables.entry(key).or_default().add(open.minor, 0, 1);
+            report.receivables.entry(key).or_default().add(open.minor, 0, 1)?;
         }
     }
     Ok(report)
 }
 
 impl Sum {
-    fn add(&mut self, net: i64, tax: i64, sign: i128) {
-        self.count += 1;
-        self.net_minor += sign * i128::from(net);
-        self.tax_minor += sign * i128::from(tax);
-        self.gross_minor += sign * (i128::from(net) + i128::from(tax));
+    /// Adds an amount, or takes one off with a `sign` of -1.
+    fn add(&mut self, net: i64, tax: i64, sign: i64) -> Result<()> {
+        let sum = |sum: i64, minor: i64| sum.checked_add(minor.checked_mul(sign)?);
+        let (net_minor, tax_minor) = (sum(self.net_minor, net), sum(self.tax_minor, tax));
+        let gross = net.checked_add(tax).and_then(|gross| sum(self.gross_minor, gross));
+        let (Some(net_minor), Some(tax_minor), Some(gross_minor)) = (net_minor, tax_minor, gross)
+        else {
+            anyhow::bail!("amounts add up to more than 63 bits hold; correct or delete the records")
+        };
+        *self = Self { count: self.count + 1, net_minor, tax_minor, gross_minor };
+        Ok(())
     }
 }
 
@@ -153,8 +160,9 @@ fn age(due_at: Timestamp, open_minor: i64, now: Timestamp) -> &'static str {
 async fn reconcile(db: &Db, month: Month, report: &Report) -> Result<Vec<String>> {
     let of_month = money::balances(db, Some(month)).await?;
     let all = money::balances(db, None).await?;
-    let total = |sums: &Sums, currency, part: fn(&Sum) -> i128| -> i128 {
-        sums.iter().filter(|((of, _), _)| *of == currency).map(|(_, sum)| part(sum)).sum()
+    let total = |sums: &Sums, currency, part: fn(&Sum) -> i64| -> i128 {
+        let of_currency = sums.iter().filter(|((of, _), _)| *of == currency);
+        of_currency.map(|(_, sum)| i128::from(part(sum))).sum()
     };
     let mut problems = Vec::new();
     for currency in all.currencies() {
@@ -192,6 +200,21 @@ async fn reconcile(db: &Db, month: Month, report: &Report) -> Result<Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sum_beyond_what_a_figure_holds_is_an_error() {
+        let mut sum = Sum::default();
+        sum.add(i64::MAX - 19, 19, 1).unwrap();
+        assert_eq!((sum.count, sum.gross_minor), (1, i64::MAX));
+        for (net, tax, sign) in [(1, 0, 1), (0, 1, 1), (i64::MAX, 1, -1), (i64::MIN, 0, -1)] {
+            let error = sum.add(net, tax, sign).unwrap_err();
+            assert!(error.to_string().contains("63 bits"), "{error}");
+        }
+        assert_eq!((sum.count, sum.net_minor), (1, i64::MAX - 19));
+        serde_json::to_value(&sum).unwrap();
+        sum.add(i64::MAX - 19, 19, -1).unwrap();
+        assert_eq!((sum.count, sum.net_minor, sum.tax_minor, sum.gross_minor), (2, 0, 0, 0));
+    }
 
     #[test]
     fn receivables_have_an_age() {

@@ -1,19 +1,16 @@
 //! What would be found missing only later: at the end of a month, or when doors are opened.
 
-use anyhow::{Context, Result, anyhow, ensure};
-use contract::billing::{PaymentConfiguration, Payments};
+use anyhow::{Result, anyhow, ensure};
 use manifest::Manifest;
 use values::{Clock, Source};
 
 use crate::clock::SystemClock;
-use crate::configuration::Sections;
+use crate::configuration::{self, PAYMENTS, Sections};
 use crate::keys::Keys;
 use crate::settings::{BOUNCE_TOKEN, ENVIRONMENT, MEDIA_HOST_TOKEN, Settings};
 
 /// The job whose settings say how months are billed.
 const CLOSE_JOB: &str = "billing/close_month";
-/// The section with the gateway's key.
-const SECTION: &str = "payments";
 /// The environment in which customers are written to and real money moves.
 const PRODUCTION: &str = "production";
 
@@ -36,16 +33,11 @@ pub(super) fn billing(
     sections: &Sections,
 ) -> Vec<(&'static str, Result<((), String)>)> {
     let mut found = Vec::new();
-    let payments = match payments(sections) {
-        Ok(payments) => payments,
-        Err(error) => return vec![("payments", Err(error))],
-    };
-    let by_hand = payments.is_none();
-    if payments.is_some() {
-        let opened = jobs::open_gateway(&PaymentConfiguration { payments }, settings.environment());
-        let opened =
-            opened.map(|_| ((), "the key is one that works in this environment".to_owned()));
-        found.push(("payments", opened.map_err(|error| anyhow!(error))));
+    let by_hand = !sections.contains_key(PAYMENTS);
+    if !by_hand {
+        let checked = configuration::check_payments(sections, settings.environment());
+        let detail = || "the key is one that works in this environment".to_owned();
+        found.push((PAYMENTS, checked.map(|_| ((), detail()))));
     }
     let row = manifest.jobs.iter().find(|(job, _)| job.as_str() == CLOSE_JOB);
     if let Some(needs) = row.and_then(|(_, row)| jobs::billing_needs(&row.settings, by_hand)) {
@@ -64,9 +56,9 @@ pub(super) fn doors(
 ) -> Option<Result<((), String)>> {
     let token = settings.media_host_token.as_ref().map(|_| MEDIA_HOST_TOKEN.name.to_owned());
     let watched = (!manifest.watch.folders.is_empty()).then(|| "[watch]".to_owned());
-    let payments = payments(sections).ok().flatten();
+    let payments = configuration::payments(sections).ok().flatten();
     let secrets = payments.filter(|payments| !payments.webhook_secrets.is_empty());
-    let secrets = secrets.map(|_| format!("webhookSecrets of the section `{SECTION}`"));
+    let secrets = secrets.map(|_| format!("webhookSecrets of the section `{PAYMENTS}`"));
     let bounces = settings.bounce_token.as_ref().map(|_| BOUNCE_TOKEN.name.to_owned());
     let asked = [
         (token, "media_host"),
@@ -95,14 +87,4 @@ pub(super) fn doors(
         Ok(((), format!("keys are here for {}", open.join(", "))))
     };
     Some(told())
-}
-
-fn payments(sections: &Sections) -> Result<Option<Payments>> {
-    let read = sections.get(SECTION).map(|section| {
-        // The parser's own message may quote the value.
-        serde_json::from_str(section.expose())
-            .ok()
-            .with_context(|| format!("the section `{SECTION}` is not secretKey and webhookSecrets"))
-    });
-    read.transpose()
 }

@@ -68,9 +68,9 @@ impl ArchivalNeeds {
             found.push(("archival quarantine", folder_to_make(folder).await));
         }
         let config = ArchivalConfiguration { object_storage: keys };
-        found.push(("recording store", within(self.store(&config, scratch)).await));
+        found.push(("recording store", Box::pin(within(self.store(&config, scratch))).await));
         if settings.incoming.is_some() {
-            found.push(("incoming recordings", within(self.incoming(&config)).await));
+            found.push(("incoming recordings", Box::pin(within(self.incoming(&config))).await));
         }
         found
     }

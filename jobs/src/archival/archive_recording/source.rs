@@ -173,6 +173,19 @@ async fn sync(path: &Path) -> Result<(), JobError> {
     Ok(())
 }
 
+/// Has a store that refuses access asked again: keys that have ended are renewed, and a recording
+/// should not need a person for that.
+pub(super) fn or_later(error: JobError) -> JobError {
+    match error {
+        JobError::Permanent(cause)
+            if matches!(cause.downcast_ref(), Some(ObjectError::Denied { .. })) =>
+        {
+            JobError::Retryable { after: None, cause }
+        }
+        error => error,
+    }
+}
+
 /// What is done with a file that is not what it was when the attempt began.
 pub(super) fn written_meanwhile() -> JobError {
     JobError::retryable("the file was written to meanwhile; it is archived once it is complete")

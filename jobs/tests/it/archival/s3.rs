@@ -84,6 +84,24 @@ async fn a_bucket_that_vanished_keeps_the_file(engine: EngineKind) {
     assert_eq!(done.result["state"], "archived");
 }
 
+async fn keys_that_are_refused_keep_the_file_until_they_are_right(engine: EngineKind) {
+    let server = S3Server::start().await.unwrap();
+    server.create_bucket("recordings").await.unwrap();
+    let mut ground = ground(engine, &server, server.endpoint()).await;
+    let keys =
+        |secret: &str| json!({ "accessKeyId": server.access_key_id(), "secretAccessKey": secret });
+    ground.configure("objectStorage", &keys("canary-canary-canary"));
+    let made = tempfile::tempdir().unwrap();
+    let payload = ground.record("cam.flv", &make(made.path(), "a.flv", &[]));
+    let error = ground.run_json(ARCHIVE, &payload).await.unwrap_err();
+    assert!(matches!(error, JobError::Retryable { .. }), "{error:?}");
+    assert!(error.chain().contains("refuses access"), "{error}");
+    assert!(ground.recorded("cam.flv").exists());
+    ground.configure("objectStorage", &keys(server.secret_access_key()));
+    let done = ground.run_json(ARCHIVE, &payload).await.unwrap();
+    assert_eq!(done.result["state"], "archived");
+}
+
 /// The small form of `cargo bench -p jobs --features s3 --bench archive_recording`: what is on top
 /// of ffmpeg's own remux and the bare upload is no second pass, and memory does not grow with the
 /// file.
@@ -126,4 +144,5 @@ async fn archiving_costs_little_more_than_ffmpeg_and_the_upload() {
 testkit::on_each_engine!(
     a_recording_of_many_parts_survives_a_network_that_breaks,
     a_bucket_that_vanished_keeps_the_file,
+    keys_that_are_refused_keep_the_file_until_they_are_right,
 );

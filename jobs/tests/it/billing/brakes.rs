@@ -1,6 +1,6 @@
 //! The run over all accounts, and what holds it.
 
-use billing::{RecordState, Totals};
+use billing::{RecordState, Total, Totals};
 use contract::billing::{CloseMonth, InvoiceAccount};
 use database::{EngineKind, Query};
 use models::billing as money;
@@ -26,8 +26,12 @@ impl Company {
         done.result["months"][of].as_str().unwrap().to_owned()
     }
 
-    async fn approve(&self, of: &str, minor: i64) {
-        let totals = Totals::from([(Currency::USD, minor)]);
+    async fn approve(&self, of: &str, net_minor: i64) {
+        self.approve_taxed(of, net_minor, 0).await;
+    }
+
+    async fn approve_taxed(&self, of: &str, net_minor: i64, tax_minor: i64) {
+        let totals = Totals::from([(Currency::USD, Total { net_minor, tax_minor })]);
         let mut work = self.db.begin().await.unwrap();
         money::approve(&mut work.tx(), month(of), &totals, "ann", self.now()).await.unwrap();
         work.commit().await.unwrap();
@@ -223,7 +227,8 @@ async fn a_run_that_dies_is_taken_up_again(engine: EngineKind) {
     assert_eq!(company.close("2014-12").await, "go");
     assert_eq!(company.taken(), 30_000);
     let run = money::run(&company.db, month("2014-12")).await.unwrap().unwrap();
-    assert_eq!(run.totals, Totals::from([(Currency::USD, usd(30_000).minor)]));
+    let total = Total { net_minor: usd(30_000).minor, tax_minor: 0 };
+    assert_eq!(run.totals, Totals::from([(Currency::USD, total)]));
     company.db.execute(Query::new("DELETE FROM effect")).await.unwrap();
     company.close("2014-12").await;
     assert_eq!(company.taken(), 30_000);
@@ -282,7 +287,75 @@ async fn the_preview_is_what_the_run_does(engine: EngineKind) {
     let after = jobs::preview_month(&company.db, &manifest, december, false, company.now()).await;
     assert_eq!(after.unwrap().totals, run.totals, "a run that went is shown as it went");
     // Of the account whose usage cannot be, the run counts what its plan costs.
-    assert_eq!(run.totals[&Currency::USD], found.totals[&Currency::USD] + 10_000);
+    let net = |totals: &Totals| totals[&Currency::USD].net_minor;
+    assert_eq!(net(&run.totals), net(&found.totals) + 10_000);
+}
+
+/// Once a month has run, its preview is what was billed, and what is still open.
+async fn the_preview_of_a_month_that_ran_is_what_was_billed(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    for number in 1..=2 {
+        company.customer(number, "basic", TestCard::Good).await;
+    }
+    let declined = company.customer(3, "solo", TestCard::Declined).await;
+    company.account(4, &broadcast("free")).await;
+    assert_eq!(company.close("2014-12").await, "go");
+    let preview = async |by_hand| {
+        let (manifest, now) = (Company::manifest(), company.now());
+        jobs::preview_month(&company.db, &manifest, month("2014-12"), by_hand, now).await.unwrap()
+    };
+    let found = preview(false).await;
+    assert_eq!(found.totals[&Currency::USD], Total { net_minor: 22_000, tax_minor: 0 });
+    assert_eq!((found.released_at, found.release.as_str()), (Some(company.now()), "go"));
+    let rows: Vec<(&str, i64)> = found
+        .rows
+        .iter()
+        .map(|row| (&*row.outcome, row.bill.as_ref().unwrap().total.minor))
+        .collect();
+    assert_eq!(rows, [("paid", 10_000), ("paid", 10_000), ("retry_not_due", 2_000)]);
+    assert!(found.charges().is_empty(), "{found:?}");
+    assert_eq!(found.rows[2].account, declined);
+    assert_eq!(found.without_cost, [("free_plan", 1)].into());
+}
+
+/// What customers pay moves with the tax, although the net stays.
+async fn the_brakes_hold_what_the_tax_moves(engine: EngineKind) {
+    let set_country = async |company: &Company, account, country: &str| {
+        let details = money::BillingDetails {
+            country: Some(country.to_owned()),
+            ..money::BillingDetails::default()
+        };
+        let mut work = company.db.begin().await.unwrap();
+        let now = company.now();
+        money::set_details(&mut work.tx(), account, &details, now).await.unwrap();
+        work.commit().await.unwrap();
+    };
+    let mut company = Company::by_hand(engine, AT, "max_change_basis_points = 1000\n").await;
+    company.pay_by_card();
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    assert_eq!(company.close("2014-12").await, "go");
+    company.set("2015-02-03T08:00:00Z");
+    set_country(&company, account, "DE").await; // 19 % more
+    assert_eq!(company.close("2015-01").await, "moved_too_far");
+    let manifest = Company::manifest();
+    let (of, now) = (month("2015-01"), company.now());
+    let found = jobs::preview_month(&company.db, &manifest, of, false, now).await.unwrap();
+    let total = Total { net_minor: 10_000, tax_minor: 1_900 };
+    assert_eq!(found.totals, Totals::from([(Currency::USD, total)]));
+    assert_eq!(money::run(&company.db, of).await.unwrap().unwrap().totals, found.totals);
+    company.approve("2015-01", 10_000).await;
+    assert_eq!(company.close("2015-01").await, "moved_too_far");
+    assert_eq!(company.taken(), 10_000);
+    company.approve_taxed("2015-01", 10_000, 1_900).await;
+    set_country(&company, account, "FR").await; // no tax: it is another total now
+    assert_eq!(company.close("2015-01").await, "go");
+    assert_eq!(company.taken(), 20_000);
+    company.set("2015-03-03T08:00:00Z");
+    set_country(&company, account, "DE").await;
+    assert_eq!(company.close("2015-02").await, "moved_too_far");
+    company.approve_taxed("2015-02", 10_000, 1_900).await;
+    assert_eq!(company.close("2015-02").await, "go");
+    assert_eq!(company.taken(), 31_900);
 }
 
 testkit::on_each_engine!(
@@ -298,4 +371,6 @@ testkit::on_each_engine!(
     a_run_that_dies_is_taken_up_again,
     small_amounts_are_carried_over,
     the_preview_is_what_the_run_does,
+    the_preview_of_a_month_that_ran_is_what_was_billed,
+    the_brakes_hold_what_the_tax_moves,
 );

@@ -1,11 +1,14 @@
 //! What people correct: waivers, credit notes, refunds, payments by transfer.
 
 use billing::{LedgerAccount, RecordState};
-use contract::billing::{IssueCreditNote, RecordPayment, RefundPayment, WaiveMonth};
+use contract::billing::{
+    IssueCreditNote, RecordFee, RecordPayment, RefundPayment, WaiveMonth, WriteOffInvoice,
+};
 use database::EngineKind;
 use job::JobError;
 use models::billing as money;
 use payments::scripted::{Fault, TestCard, When};
+use serde_json::json;
 use testkit::Cut;
 use values::{AccountId, Currency};
 
@@ -261,8 +264,37 @@ async fn a_transfer_arrives_neither_before_its_invoice_nor_later_than_now(engine
         let error = company.run(&at(wrong)).await.unwrap_err();
         assert!(is_permanent(&error) && error.to_string().contains(told), "{error}");
     }
-    assert_eq!(company.number("SELECT count(*) FROM ledger_entry WHERE event LIKE 'pay%'").await, 0);
+    assert_eq!(
+        company.number("SELECT count(*) FROM ledger_entry WHERE event LIKE 'pay%'").await,
+        0
+    );
     company.run(&at("2015-01-03T00:00:00Z")).await.unwrap();
+}
+
+/// What the gateway does not give back is told, and is not kept from a later refund.
+async fn a_refund_that_is_refused_is_told_and_reserves_nothing(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    company.bill(account, "2014-12").await.unwrap();
+    // Somebody gives the money back past the worker.
+    let paid = company.texts("SELECT payment_id FROM payment_attempt").await.remove(0);
+    let gateway = payments::Stripe::new(&company.gateway.settings(), "staging").unwrap();
+    let elsewhere = payments::Refund {
+        key: "elsewhere".to_owned(),
+        payment: paid.parse().unwrap(),
+        amount: usd(10_000),
+        account,
+    };
+    payments::Gateway::Stripe(gateway).refund(&elsewhere).await.unwrap();
+    let done = company.run(&refund(3_000, "a")).await.unwrap();
+    assert_eq!(done.result, json!({ "outcome": "refused", "code": "charge_already_refunded" }));
+    assert_eq!(company.texts("SELECT state FROM payment_refund").await, ["refused"]);
+    assert_eq!(money::refunds_under_way(&company.db, "INV-000001").await.unwrap(), 0);
+    assert_eq!(company.mails().await, ["monthly_invoice", "admin:charge_failed"]);
+    let event = company.texts("SELECT data FROM admin_event").await.remove(0);
+    assert!(event.contains("refund:charge_already_refunded"), "{event}");
+    let booked = "SELECT count(*) FROM ledger_entry WHERE event LIKE 'refund/%'";
+    assert_eq!(company.number(booked).await, 0);
 }
 
 /// Numbers have no gaps, whatever failed in between, also with several at once.
@@ -292,7 +324,83 @@ async fn numbers_are_given_without_gaps(engine: EngineKind) {
     company.check_books().await;
 }
 
+/// What is given up is a loss beside the invoice; the throttle stays, and nobody is charged again.
+async fn a_debt_that_is_written_off_is_asked_for_no_more(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Declined).await;
+    company.bill(account, "2014-12").await.unwrap();
+    let throttled_at = company.get(account).await.throttled_at;
+    let off = |amount, reference: &str| WriteOffInvoice {
+        invoice: "INV-000001".to_owned(),
+        amount: usd(amount),
+        reference: reference.to_owned(),
+        reason: "insolvent".to_owned(),
+    };
+    for (wrong, told) in [
+        (off(10_001, "a"), "only 10000 are left"),
+        (off(0, "a"), "above zero"),
+        (off(1, ""), "`reference`"),
+    ] {
+        let error = company.run(&wrong).await.map(|done| done.result).unwrap_err();
+        assert!(is_permanent(&error) && error.to_string().contains(told), "{error}");
+    }
+    company.attempt(&off(4_000, "a"), Cut::DiesAt(1)).await;
+    for _ in 0..2 {
+        let done = company.run(&off(4_000, "a")).await.unwrap();
+        assert_eq!(done.result["open"]["minor"], 6_000);
+    }
+    assert_eq!(company.record(account, "2014-12").await.state, RecordState::Failed);
+    company.run(&off(6_000, "b")).await.unwrap();
+    let record = company.record(account, "2014-12").await;
+    assert_eq!((record.state, &*record.reason), (RecordState::Waived, "insolvent"));
+    assert_eq!(company.get(account).await.throttled_at, throttled_at);
+    company.set("2015-01-06T08:00:00Z");
+    company.bill(account, "2014-12").await.unwrap();
+    assert_eq!(company.taken(), 0);
+    let books = money::balances(&company.db, None).await.unwrap();
+    let of = |account| books.of(account, Currency::USD);
+    assert_eq!(of(LedgerAccount::WriteOff), 10_000);
+    assert_eq!((of(LedgerAccount::Receivable), of(LedgerAccount::Revenue)), (0, -10_000));
+    company.check_books().await;
+}
+
+/// The gateway's fee leaves the invoice as it is.
+async fn a_fee_is_booked_once(engine: EngineKind) {
+    let company = Company::new(engine, AT).await;
+    let account = company.customer(1, "basic", TestCard::Good).await;
+    company.bill(account, "2014-12").await.unwrap();
+    let fee = |amount, reference: &str| RecordFee {
+        invoice: "INV-000001".to_owned(),
+        amount: usd(amount),
+        reference: reference.to_owned(),
+        charged_at: AT.parse().unwrap(),
+    };
+    let late = RecordFee { charged_at: "2015-01-03T08:00:01Z".parse().unwrap(), ..fee(1, "b") };
+    let invoice =
+        async || money::by_number(&company.db, "INV-000001").await.unwrap().unwrap().balance;
+    let before = invoice().await;
+    for booked in [true, false] {
+        let done = company.run(&fee(320, "a")).await.unwrap();
+        assert_eq!(done.result["booked"], booked);
+    }
+    for (wrong, told) in [
+        (fee(330, "a"), "`a` was used for $3.20"),
+        (fee(0, "b"), "above zero"),
+        (late, "chargedAt 2015-01-03T08:00:01Z is to come"),
+    ] {
+        let error = company.run(&wrong).await.map(|done| done.result).unwrap_err();
+        assert!(is_permanent(&error) && error.to_string().contains(told), "{error}");
+    }
+    assert_eq!(invoice().await, before);
+    let books = money::balances(&company.db, None).await.unwrap();
+    let of = |account| books.of(account, Currency::USD);
+    assert_eq!((of(LedgerAccount::Fees), of(LedgerAccount::Cash)), (320, 9_680));
+    assert_eq!(books.difference(Currency::USD), 0);
+}
+
 testkit::on_each_engine!(
+    a_debt_that_is_written_off_is_asked_for_no_more,
+    a_fee_is_booked_once,
     a_waived_month_is_never_charged,
     a_waiver_after_the_invoice_is_a_credit_note_in_its_own_series,
     credit_notes_take_back_at_most_the_invoice_once_per_reference,
@@ -301,5 +409,6 @@ testkit::on_each_engine!(
     a_reference_stands_for_one_amount_of_one_invoice,
     a_month_that_waits_for_a_transfer_is_not_charged_as_well,
     a_transfer_arrives_neither_before_its_invoice_nor_later_than_now,
+    a_refund_that_is_refused_is_told_and_reserves_nothing,
     numbers_are_given_without_gaps,
 );

@@ -3,7 +3,7 @@
 use billing::RecordState;
 use contract::billing::{InvoiceAccount, InvoiceTrigger};
 use database::{EngineKind, Query};
-use models::billing::{self as money, BillingDetails};
+use models::billing::{self as money, BillingDetails, PaymentCard};
 use models::{ThrottledReason, accounts, throttles};
 use payments::scripted::TestCard;
 use values::Span;
@@ -91,6 +91,15 @@ async fn an_id_that_the_gateway_cannot_have_ends_its_attempt(engine: EngineKind)
         let query = Query::new("UPDATE payment_card SET id = $2 WHERE id = $1");
         company.db.execute(query.bind(from.to_owned()).bind(to.to_owned()))
     };
+    let stored = money::card(&company.db, &card).await.unwrap().unwrap();
+    let mut work = company.db.begin().await.unwrap();
+    let wrong = PaymentCard { id: "pm_1&amount=1".to_owned(), ..stored };
+    let of_card = money::set_card(&mut work.tx(), account, &wrong).await.unwrap_err();
+    let of_customer = money::set_customer(&mut work.tx(), account, "", company.now()).await;
+    for error in [of_card, of_customer.unwrap_err()] {
+        assert!(error.to_string().contains("1 to 255 letters, digits and underscores"), "{error}");
+    }
+    drop(work);
     change(&card, "pm_1&amount=1").await.unwrap();
     let done = company.bill(account, "2014-12").await.unwrap();
     assert_eq!(done.result["reason"], "gateway_error");

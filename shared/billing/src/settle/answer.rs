@@ -1,10 +1,9 @@
 //! What a payment gateway's answer to a charge means.
 
-use values::Timestamp;
+use values::{Timestamp, words};
 
 use super::{GRACE, Reason, RecordState};
 use crate::throttle::{Throttle, ThrottledReason};
-use crate::words::words;
 
 /// What a gateway said about a charge; told by its error type and code, never by message text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The words of a settlement: what asked for it, how far it is, and why it ended.
 
-use crate::words::words;
+use values::words;
 
 words! {
     /// What a month's settlement was asked by.

@@ -142,10 +142,10 @@ async fn a_greeting_without_end_takes_little_memory() {
     let port = Some(listener.local_addr().unwrap().port());
     let flood = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let (mut taken, part) = (0_usize, vec![b'a'; 65_536]);
+        let (mut taken, block) = (0_usize, vec![b'a'; 65_536]);
         stream.write_all(b"220-").await.unwrap();
-        while taken < 1 << 30 && stream.write_all(&part).await.is_ok() {
-            taken += part.len();
+        while taken < 1 << 30 && stream.write_all(&block).await.is_ok() {
+            taken += block.len();
         }
         taken
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use database::{DbError, Query, Row, Tx};
 use serde::{Deserialize, Serialize};
-use values::{AccountId, Currency, Month, Timestamp};
+use values::{AccountId, Currency, Month, PLAIN_ID_BYTES_MAX, Timestamp, is_plain_id};
 
 use crate::reader::{from_json, parsed, to_json};
 use crate::transfer::{check_email, check_text};
@@ -47,9 +47,7 @@ impl BillingDetails {
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let Self { currency: _, legal_name, address, country, tax_id, po_number, copy_addresses } =
             self;
-        for (key, text) in
-            [("legalName", legal_name), ("taxId", tax_id), ("poNumber", po_number)]
-        {
+        for (key, text) in [("legalName", legal_name), ("taxId", tax_id), ("poNumber", po_number)] {
             text.as_deref().map_or(Ok(()), |text| check_text(key, text))?;
         }
         let lines: Vec<&str> = address.iter().flat_map(|address| address.split('\n')).collect();
@@ -177,13 +175,41 @@ pub async fn currencies(
     rows.iter().map(|row| Ok((row.get(0)?, parsed(row, 1, "a currency")?))).collect()
 }
 
+/// Reads the countries of accounts; those that gave none are left out.
+pub async fn countries(
+    mut reader: impl Reader,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, String>, DbError> {
+    let sql = (
+        "SELECT account_id, country FROM billing_details WHERE country IS NOT NULL AND account_id IN",
+        "",
+    );
+    let rows = batch::select_in(&mut reader, sql, &[], accounts, |id| *id).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+/// Refuses what cannot be an id of the gateway: no charge with it could ever be sent.
+fn check_id(what: &str, id: &str) -> Result<(), DbError> {
+    if is_plain_id(id) {
+        return Ok(());
+    }
+    Err(DbError::Refused(format!(
+        "the id of a {what} has 1 to {PLAIN_ID_BYTES_MAX} letters, digits and underscores, as the \
+         gateway gives it"
+    )))
+}
+
 /// Notes as whom the gateway knows an account.
+///
+/// # Errors
+/// [`DbError::Refused`] for what cannot be an id of the gateway.
 pub async fn set_customer(
     tx: &mut Tx<'_>,
     account: AccountId,
     customer: &str,
     now: Timestamp,
 ) -> Result<(), DbError> {
+    check_id("customer", customer)?;
     let query = Query::new(
         "INSERT INTO payment_customer (account_id, customer, updated_at) VALUES ($1, $2, $3)
            ON CONFLICT (account_id) DO UPDATE
@@ -212,11 +238,15 @@ pub async fn owner_of_card(
 }
 
 /// Stores a card of an account, or what changed of it.
+///
+/// # Errors
+/// [`DbError::Refused`] for what cannot be an id of the gateway.
 pub async fn set_card(
     tx: &mut Tx<'_>,
     account: AccountId,
     card: &PaymentCard,
 ) -> Result<(), DbError> {
+    check_id("card", &card.id)?;
     let query = Query::new(
         "INSERT INTO payment_card (id, account_id, brand, last4, valid_through, created_at,
            deleted_at) VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -74,11 +74,12 @@ async fn apply_accounts(
     for (number, line) in run {
         let row = line.merge(rows.get(line.id), now);
         let created_at = row.created_at;
+        // Made now, it would be billed as a new customer, by days and from today on.
+        let is_undated = line.created_at.is_none() && rows.get(line.id).is_none();
         let begins = line.plans.iter().flatten().filter_map(|plans| plans.from).min();
-        if let Some(from) = begins.filter(|from| *from < created_at) {
+        if let Some(from) = begins.filter(|from| is_undated && *from < created_at) {
             let message = format!(
-                "they begin at {from}, before the account was made at {created_at}; give its \
-                 createdAt, which is now when left out"
+                "they begin at {from}, before the account, which is made now; give its createdAt"
             );
             applied.refuse(*number, (Some("plans".to_owned()), message));
             continue;

@@ -287,6 +287,26 @@ async fn plans_and_stream_keys_left_out_stay_as_they_are(engine: EngineKind) {
     );
 }
 
+/// An account that is older than its createdAt would be billed as a new one.
+async fn plans_begin_with_their_account_or_later(engine: EngineKind) {
+    let store = Store::new(engine).await;
+    let plans = r#","plans":[{"from":"2026-09-01T00:00:00Z","broadcast":["solo"]}]}"#;
+    let without = account_line(1).replace('}', plans);
+    let error = import(&store, ALL_OR_NOTHING, &without).await.unwrap_err().to_string();
+    assert!(
+        error.contains("`plans`: they begin at 2026-09-01T00:00:00Z, before the account"),
+        "{error}"
+    );
+    assert!(error.contains("give its createdAt"), "{error}");
+    assert_eq!(accounts::get(&store.db, account_id(1)).await.unwrap(), None);
+    let dated = without.replace(",\"plans", ",\"createdAt\":\"2026-09-01T00:00:00Z\",\"plans");
+    let report = import(&store, ALL_OR_NOTHING, &dated).await.unwrap();
+    assert_eq!(report.accepted.accounts, 1);
+    // What is there already knows its making.
+    let report = import(&store, ALL_OR_NOTHING, &without).await.unwrap();
+    assert_eq!(report.rejected_count, 0);
+}
+
 async fn a_target_that_fails_ends_the_export(engine: EngineKind) {
     struct Full;
     impl std::io::Write for Full {
@@ -315,5 +335,6 @@ testkit::on_each_engine!(
     a_change_moves_the_time_of_the_change_only,
     exports_usage_that_no_import_takes,
     plans_and_stream_keys_left_out_stay_as_they_are,
+    plans_begin_with_their_account_or_later,
     a_target_that_fails_ends_the_export,
 );

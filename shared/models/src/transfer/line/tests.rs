@@ -49,9 +49,18 @@ fn says_which_key_is_wrong_and_what_would_be_right() {
     check(&ACCOUNT.replace("acct_", "proj_"), "`id`: an id of this kind begins with `acct_`");
     check(&ACCOUNT.replace("cine.io", "heroko"), "did you mean `heroku`?");
     check(&ACCOUNT.replace("Otter Lane", " "), "`name`: expected 1 to 200 characters");
+    for mark in ["\\u202e", "\\u2066", "\\u2028", "\\u0000", "\\n", "\\u001b"] {
+        check(
+            &ACCOUNT.replace("Otter Lane", &format!("Otter {mark}Lane")),
+            "`name`: expected 1 to",
+        );
+    }
     check(&ACCOUNT.replace("\"Otter Lane\"", "null"), "`name`: invalid type: null");
     check(&ACCOUNT.replace('}', ",\"name\":\"B\"}"), "`name`: given twice");
-    check(&ACCOUNT.replace('}', ",\"billingEmail\":\"a b@c\"}"), "`billingEmail`: expected an");
+    for address in ["a b@c", "a..b@x.example", "<a@x.example>", "a@x.example."] {
+        let line = ACCOUNT.replace('}', &format!(",\"billingEmail\":\"{address}\"}}"));
+        check(&line, "`billingEmail`: expected an");
+    }
     check(&ACCOUNT.replace('}', ",\"throttledReason\":\"overLimit\"}"), "needs `throttledAt`");
     check(
         &ACCOUNT.replace('}', ",\"createdAt\":\"soon\"}"),

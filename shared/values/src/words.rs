@@ -1,5 +1,7 @@
 //! Enums that are one word in tables, JSON and on the screen.
 
+use crate::did_you_mean;
+
 /// A text is none of the words that would have been right; says which they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not {what}; expected one of {expected}")]
@@ -8,18 +10,24 @@ pub struct UnknownWord {
     pub found: String,
     /// What was expected, with its article.
     pub what: &'static str,
-    /// The words that would have been right.
+    /// The words that would have been right, and the nearest of them.
     pub expected: String,
 }
 
 impl UnknownWord {
-    pub(crate) fn new(found: &str, what: &'static str, words: &[&str]) -> Self {
-        let expected = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        Self { found: found.chars().take(40).collect(), what, expected }
+    /// Says that `found` is not `what`, but that one of `words` would be.
+    pub fn new(found: &str, what: &'static str, words: &[&str]) -> Self {
+        let quoted = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let hint = did_you_mean(found, words.iter().copied())
+            .map_or(String::new(), |word| format!("; did you mean `{word}`?"));
+        Self { found: found.chars().take(40).collect(), what, expected: quoted + &hint }
     }
 }
 
-/// Defines an enum whose variants are words.
+/// Defines an enum whose variants are words, given as `Variant = "word",` behind `Name, "a name":`.
+///
+/// It is printed, parsed and serialized as its word; the crate that uses it needs `serde`.
+#[macro_export]
 macro_rules! words {
     (
         $(#[$doc:meta])*
@@ -71,19 +79,4 @@ macro_rules! words {
             }
         }
     };
-}
-pub(crate) use words;
-
-#[cfg(test)]
-mod tests {
-    use crate::Product;
-
-    #[test]
-    fn reads_what_it_prints_and_names_the_words_otherwise() {
-        for product in Product::ALL {
-            assert_eq!(product.to_string().parse(), Ok(*product));
-        }
-        let error = "vod".parse::<Product>().unwrap_err().to_string();
-        assert_eq!(error, "`vod` is not a product; expected one of `broadcast`, `peer`");
-    }
 }
