@@ -143,9 +143,12 @@ impl Shell {
             loop {
                 let sent = moments::now();
                 let call = limited(CALL_LIMIT.to_std(), store.register(record.clone()));
-                if let Ok(worker) = call.await {
-                    messages.send(Message::Registered(worker, sent)).ok();
-                    return;
+                match call.await {
+                    Ok(worker) => {
+                        messages.send(Message::Registered(worker, sent)).ok();
+                        return;
+                    }
+                    Err(error) => tracing::debug!(error = %error, "not registered yet"),
                 }
                 tokio::time::sleep(TURN).await;
             }

@@ -27,6 +27,8 @@ pub(super) struct Leased {
     pub(super) limited: bool,
     /// Whether other processes hold just now what might have been leased.
     pub(super) again: bool,
+    /// Whether the worker is none, or was declared dead: it gets nothing, however long it waits.
+    pub(super) gone: bool,
     /// Whether tasks that were found did not fit beside the others.
     refused: bool,
 }
@@ -115,7 +117,10 @@ async fn lease_once(
         }
     }
     limits::keep(tx, &room).await?;
-    let tasks = take(tx, request, now, &served, best).await?;
+    let Some(tasks) = take(tx, request, now, &served, best).await? else {
+        floors.forget();
+        return Ok(Leased { gone: true, ..Leased::default() });
+    };
     if tasks.is_empty() {
         // Whatever is there is for others, or for us after others.
         floors.forget();
@@ -123,19 +128,20 @@ async fn lease_once(
         floors.raise(ends, left.into_iter());
     }
     let again = tasks.is_empty() && !busy.is_empty();
-    Ok(Leased { tasks, next_start: None, limited, again, refused })
+    Ok(Leased { tasks, next_start: None, limited, again, gone: false, refused })
 }
 
-/// Leases the tasks and reads what they are, in the order they are to run.
+/// Leases the tasks and reads what they are, in the order they are to run; `None` if the worker is
+/// gone.
 async fn take(
     tx: &mut Tx<'_>,
     request: &LeaseRequest,
     now: Timestamp,
     served: &[Served<'_>],
     best: Vec<Candidate>,
-) -> Result<Vec<LeasedTask>, DbError> {
+) -> Result<Option<Vec<LeasedTask>>, DbError> {
     if best.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     // The worker's row is locked, so that nobody declares it dead without seeing what it holds.
     let query = Query::new(
@@ -153,6 +159,9 @@ async fn take(
     let started: Vec<i64> = (0..best.len()).map(|at| (at < request.start).into()).collect();
     let query = query.bind(request.worker).bind(token).bind(now);
     let rows = tx.all(query.bind(seqs).bind(started)).await?;
+    if rows.is_empty() {
+        return Ok(None); // the tasks are locked, so that nobody else has them
+    }
     let mut by_seq: HashMap<i64, Row> = HashMap::with_capacity(rows.len());
     for row in rows {
         by_seq.insert(row.get(0)?, row);
@@ -166,7 +175,7 @@ async fn take(
             Err(error) => set_aside(tx, now, candidate.seq, row, &error).await?,
         }
     }
-    Ok(leased)
+    Ok(Some(leased))
 }
 
 fn leased_task(

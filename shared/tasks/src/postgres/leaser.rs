@@ -29,6 +29,8 @@ pub(super) const POLL: Duration = Duration::from_millis(200);
 const SOON: Duration = Duration::from_micros(300);
 /// Tasks keep coming if there was one within this time.
 const KEEPS_COMING: Duration = Duration::from_millis(100);
+/// The longest rest after a look.
+const LONGEST_REST: Duration = Duration::from_millis(5);
 /// How long leases wait after the database failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// The shortest wait, so that a task that is due but cannot run is no busy loop.
@@ -209,14 +211,18 @@ impl Leaser {
     }
 
     /// How long to leave the database alone: after a failure, and after each look for as long as it
-    /// took, so that one look finds what several asked for.
+    /// took, so that one look finds what several asked for. One that waited for a server that was
+    /// away says nothing of the next.
     fn pause(&self) -> Duration {
-        let rested = self.looked_at + self.look_took;
+        let rested = self.looked_at + self.look_took.min(LONGEST_REST);
         self.pause_until.map_or(rested, |until| until.max(rested)) - Instant::now()
     }
 
     /// How long to wait for a call before looking around.
     fn patience(&self) -> Duration {
+        if self.look {
+            return self.pause();
+        }
         let poll = POLL.saturating_sub(self.polled_at.elapsed());
         let due = self.next_due.map_or(POLL, |due| due.since(self.clock.now()).to_std());
         let start = self.next_start.map_or(POLL, |at| at - Instant::now());
@@ -224,7 +230,7 @@ impl Leaser {
         let until = until.map_or(POLL, |until| until - Instant::now());
         let soon = self.next_soon().map_or(POLL, |at| at - Instant::now());
         let wait = poll.min(due).min(start).min(until).min(soon);
-        if self.look { self.pause() } else { wait.max(self.pause()).max(SHORTEST_WAIT) }
+        wait.max(self.pause()).max(SHORTEST_WAIT)
     }
 
     /// When to look again because tasks keep coming.
@@ -327,7 +333,8 @@ impl Leaser {
             found.next_start = found.next_start.into_iter().chain(leased.next_start).min();
             found.limited |= leased.limited;
             found.again |= leased.again;
-            if !leased.tasks.is_empty() {
+            // Who is gone hears so at once, and comes back as another.
+            if leased.gone || !leased.tasks.is_empty() {
                 found.leased.push((at, leased.tasks));
             }
         }

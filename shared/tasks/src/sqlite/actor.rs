@@ -222,7 +222,8 @@ impl Actor {
             let token = i64::from_be_bytes(crate::random_bytes()) & i64::MAX;
             let leased = lease(&mut tx, &parked.request, now, token).await?;
             next_start = next_start.into_iter().chain(leased.next_start).min();
-            if !leased.tasks.is_empty() {
+            // Who is gone hears so at once, and comes back as another.
+            if leased.gone || !leased.tasks.is_empty() {
                 done.leased.push((at, leased.tasks));
             }
         }

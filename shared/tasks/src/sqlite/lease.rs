@@ -51,6 +51,8 @@ struct Candidate {
 pub(super) struct Leased {
     pub(super) tasks: Vec<LeasedTask>,
     pub(super) next_start: Option<Timestamp>,
+    /// Whether the worker is none, or was declared dead: it gets nothing, however long it waits.
+    pub(super) gone: bool,
 }
 
 /// Leases for one request; returns nothing if nothing fits.
@@ -75,17 +77,17 @@ pub(super) async fn lease(
     });
     if candidates.is_empty() {
         limits::keep(tx, &room).await?;
-        return Ok(Leased { tasks: Vec::new(), next_start: room.next_start() });
+        return Ok(Leased { next_start: room.next_start(), ..Leased::default() });
     }
     if !is_alive(tx, request.worker).await? {
-        return Ok(Leased::default());
+        return Ok(Leased { gone: true, ..Leased::default() });
     }
     limits::keep(tx, &room).await?;
     let (start, hold) = candidates.split_at(request.start.min(candidates.len()));
     take(tx, request.worker, token, Some(now), start).await?;
     take(tx, request.worker, token, None, hold).await?;
     let tasks = read(tx, token, now, &candidates, start.len()).await?;
-    Ok(Leased { tasks, next_start: None })
+    Ok(Leased { tasks, next_start: None, gone: false })
 }
 
 /// Whether the worker may hold tasks: nobody would return those of one declared dead.

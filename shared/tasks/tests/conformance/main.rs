@@ -86,6 +86,7 @@ suite! {
         is_answered_when_a_task_becomes_due,
         is_answered_while_other_calls_keep_the_store_busy,
         ends_after_the_time_asked_for,
+        ends_for_a_worker_that_is_gone,
         loses_nothing_when_the_worker_goes_away,
         counts_no_attempt_that_nobody_saw_before_the_worker_signed_off;
     attempts:

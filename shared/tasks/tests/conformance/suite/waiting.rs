@@ -51,6 +51,19 @@ pub(crate) async fn is_answered_by_an_enqueue_of_another_process(world: &World) 
     assert!(world.store.poll_interval().to_std() <= NOTICED_WITHIN);
 }
 
+/// A worker that was declared dead hears so at once, and can come back as another.
+pub(crate) async fn ends_for_a_worker_that_is_gone(world: &World) {
+    let (gone, alive) = (world.worker().await, world.worker().await);
+    world.store.rescue(vec![(gone, 0)]).await.unwrap();
+    world.add(JOBS[0]).await;
+    let began = Instant::now();
+    let request = patient(world, gone);
+    let wait = request.wait.to_std();
+    assert!(world.store.lease(request).await.unwrap().is_empty());
+    assert!(began.elapsed() < wait / 2, "{:?}", began.elapsed());
+    world.end(&world.lease_one(alive).await, completed()).await;
+}
+
 pub(crate) async fn is_answered_when_a_task_becomes_due(world: &World) {
     let worker = world.worker().await;
     let other = (world.another)().await;
