@@ -27,13 +27,12 @@ pub(super) struct Leased {
     pub(super) limited: bool,
     /// Whether other processes hold just now what might have been leased.
     pub(super) again: bool,
-    /// Whether the worker is none, or was declared dead: it gets nothing, however long it waits.
-    pub(super) gone: bool,
     /// Whether tasks that were found did not fit beside the others.
     refused: bool,
 }
 
-/// Leases for one request; returns nothing if nothing fits.
+/// Leases for one request; returns nothing if nothing fits, and `None` if the worker is none, or was
+/// declared dead: it gets nothing, however long it waits.
 ///
 /// Lanes share limits, so what is best of each may not fit together; then there is more to find.
 pub(super) async fn lease(
@@ -42,18 +41,20 @@ pub(super) async fn lease(
     now: Timestamp,
     lanes: &[LaneNames],
     floors: &mut Floors,
-) -> Result<Leased, DbError> {
-    let mut all = lease_once(tx, request, now, lanes, floors).await?;
+) -> Result<Option<Leased>, DbError> {
+    let Some(mut all) = lease_once(tx, request, now, lanes, floors).await? else {
+        return Ok(None);
+    };
     let mut more = all.refused && !all.tasks.is_empty();
     while more && all.tasks.len() < request.start + request.hold {
         let start = request.start.saturating_sub(all.tasks.len());
         let hold = request.start + request.hold - all.tasks.len() - start;
         let rest = LeaseRequest { start, hold, ..request.clone() };
-        let next = lease_once(tx, &rest, now, lanes, floors).await?;
+        let Some(next) = lease_once(tx, &rest, now, lanes, floors).await? else { break };
         more = next.refused && !next.tasks.is_empty();
         all.tasks.extend(next.tasks);
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// Leases the best of each lane that fit together.
@@ -63,7 +64,7 @@ async fn lease_once(
     now: Timestamp,
     lanes: &[LaneNames],
     floors: &mut Floors,
-) -> Result<Leased, DbError> {
+) -> Result<Option<Leased>, DbError> {
     let wanted = (request.start + request.hold).min(MAX_LEASE);
     let own = |lane: &&LaneNames| lane.host.is_empty() || lane.host == request.host;
     let served: Vec<(&LaneNames, Place)> = lanes
@@ -90,7 +91,7 @@ async fn lease_once(
             limits::keep(tx, &room).await?;
         }
         floors.raise(ends, left.into_iter());
-        return Ok(Leased { next_start, limited, again, ..Leased::default() });
+        return Ok(Some(Leased { next_start, limited, again, ..Leased::default() }));
     }
     let mut counted: Vec<usize> = found.iter().map(|candidate| candidate.served).collect();
     counted.sort_unstable();
@@ -119,7 +120,7 @@ async fn lease_once(
     limits::keep(tx, &room).await?;
     let Some(tasks) = take(tx, request, now, &served, best).await? else {
         floors.forget();
-        return Ok(Leased { gone: true, ..Leased::default() });
+        return Ok(None);
     };
     if tasks.is_empty() {
         // Whatever is there is for others, or for us after others.
@@ -128,7 +129,7 @@ async fn lease_once(
         floors.raise(ends, left.into_iter());
     }
     let again = tasks.is_empty() && !busy.is_empty();
-    Ok(Leased { tasks, next_start: None, limited, again, gone: false, refused })
+    Ok(Some(Leased { tasks, next_start: None, limited, again, refused }))
 }
 
 /// Leases the tasks and reads what they are, in the order they are to run; `None` if the worker is

@@ -330,11 +330,15 @@ impl Leaser {
         }
         for (at, parked) in self.parked.iter().enumerate() {
             let leased = lease(&mut tx, &parked.request, now, &lanes, &mut self.floors).await?;
+            // Who is gone hears so at once, and comes back as another.
+            let Some(leased) = leased else {
+                found.leased.push((at, Vec::new()));
+                continue;
+            };
             found.next_start = found.next_start.into_iter().chain(leased.next_start).min();
             found.limited |= leased.limited;
             found.again |= leased.again;
-            // Who is gone hears so at once, and comes back as another.
-            if leased.gone || !leased.tasks.is_empty() {
+            if !leased.tasks.is_empty() {
                 found.leased.push((at, leased.tasks));
             }
         }
