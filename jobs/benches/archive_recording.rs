@@ -3,7 +3,8 @@
 //! `cargo bench -p jobs --features s3 --bench archive_recording [-- MIB]` makes an FLV of 200 MiB
 //! (or as many as given) and archives it to a local S3 server in turns with ffmpeg's own remux and
 //! picture and the upload of what they made. Prints the fastest round of both, the share that is
-//! on top, and the largest resident size of this process.
+//! on top, and the largest resident size of this process. The server of the tests holds 2.5 GB: a
+//! larger file needs one with more volumes (`-volume.max`).
 
 use std::error::Error;
 use std::ffi::OsStr;

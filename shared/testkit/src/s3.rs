@@ -162,7 +162,7 @@ impl Ports {
             // Two more doors that would take fixed ports.
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
-            "-volume.max=400",
+            "-volume.max=40",
             "-master.volumeSizeLimitMB=64",
             "-master.electionTimeout=1s",
             "-master.telemetry=false",
