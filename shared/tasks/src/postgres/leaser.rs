@@ -25,7 +25,7 @@ use crate::{LeaseRequest, LeasedTask, StoreError};
 const MAX_PARKED: usize = 1_024;
 /// How often a waiting lease looks for tasks that no notification told of.
 pub(super) const POLL: Duration = Duration::from_millis(200);
-/// While tasks keep coming, the next look is this soon.
+/// While tasks keep coming, the next look is this soon, or after twice the time that one takes.
 const SOON: Duration = Duration::from_micros(300);
 /// Tasks keep coming if there was one within this time.
 const KEEPS_COMING: Duration = Duration::from_millis(100);
@@ -236,7 +236,7 @@ impl Leaser {
     /// When to look again because tasks keep coming.
     fn next_soon(&self) -> Option<Instant> {
         self.found_at.filter(|at| at.elapsed() < KEEPS_COMING)?;
-        Some(self.looked_at + SOON.max(self.look_took))
+        Some(self.looked_at + SOON.max(self.look_took * 2))
     }
 
     /// Finds out whether it is time to look without having been told.
