@@ -1,10 +1,12 @@
 //! What a person asks for by hand, checked before anything of it is written.
 
-use billing::format;
+use billing::{LedgerAccount, LedgerEvent, format};
 use database::Tx;
 use job::JobError;
 use models::billing::{self as money, Document};
 use values::{Money, Timestamp};
+
+use super::settlement;
 
 /// Characters of a reference or a reason at the most.
 const MAX_CHARS: usize = 200;
@@ -53,12 +55,7 @@ pub(crate) fn amount(what: &str, amount: Money, invoice: &Document) -> Result<()
 }
 
 /// Refuses a day that is to come, or before the invoice's: banks name days, not instants.
-pub(crate) fn day(
-    key: &str,
-    at: Timestamp,
-    invoice: &Document,
-    now: Timestamp,
-) -> Result<(), JobError> {
+fn day(key: &str, at: Timestamp, invoice: &Document, now: Timestamp) -> Result<(), JobError> {
     if at > now {
         return Err(JobError::permanent(format!("{key} {at} is to come; it is {now}")));
     }
@@ -69,6 +66,44 @@ pub(crate) fn day(
         )));
     }
     Ok(())
+}
+
+/// What is booked on an invoice because a person says so.
+pub(crate) struct Booking<'a> {
+    /// The beginning of the event's name in the ledger: `payment`, `fee`, `write_off`.
+    pub(crate) kind: &'static str,
+    /// The asker's own name for it.
+    pub(crate) reference: &'a str,
+    pub(crate) amount: Money,
+    pub(crate) event: LedgerEvent,
+    /// The account of the ledger that shows the whole amount.
+    pub(crate) shown_on: LedgerAccount,
+    /// The payload's key for when it happened, and when.
+    pub(crate) at: (&'static str, Timestamp),
+}
+
+impl Booking<'_> {
+    /// Books it; returns what is open of the invoice then, or `None` if it was booked before.
+    pub(crate) async fn book(
+        &self,
+        tx: &mut Tx<'_>,
+        invoice: &Document,
+        now: Timestamp,
+    ) -> Result<Option<Money>, JobError> {
+        let Self { kind, reference, event, .. } = self;
+        claim(tx, kind, reference, &invoice.number).await?;
+        let name = format!("{kind}/{}/{reference}", invoice.number);
+        if let Some(known) = money::posted(&mut *tx, &name, self.shown_on).await? {
+            same(reference, known, self.amount)?;
+            return Ok(None);
+        }
+        amount(&format!("a {}", kind.replace('_', "-")), self.amount, invoice)?;
+        let (key, at) = self.at;
+        day(key, at, invoice, now)?;
+        let open = invoice.balance.after(event)?.open()?; // says at once what is wrong with it
+        settlement::book(tx, &name, &invoice.number, event, at).await?;
+        Ok(Some(open))
+    }
 }
 
 /// Keeps a reference for one invoice: the same reference for another one is refused.

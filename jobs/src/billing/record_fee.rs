@@ -5,12 +5,12 @@ use contract::NoConfiguration;
 use contract::billing::RecordFee as Payload;
 use database::{Db, Tx};
 use job::{Context, Job, JobError, Outcome, Services};
-use models::billing as money;
 use serde_json::json;
 use values::Timestamp;
 
+use super::asked::Booking;
 use super::settings::Settings;
-use super::{asked, settlement};
+use super::settlement;
 
 /// Books fees.
 pub(crate) struct RecordFee {
@@ -43,15 +43,13 @@ impl Job for RecordFee {
 async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<bool, JobError> {
     let Payload { invoice, amount, reference, charged_at } = payload;
     let (_, _, invoice) = settlement::open_invoice(tx, invoice).await?;
-    asked::claim(tx, "fee", reference, &invoice.number).await?;
-    let name = format!("fee/{}/{reference}", invoice.number);
-    if let Some(known) = money::posted(&mut *tx, &name, LedgerAccount::Fees).await? {
-        asked::same(reference, known, *amount)?;
-        return Ok(false);
-    }
-    asked::amount("a fee", *amount, &invoice)?;
-    asked::day("chargedAt", *charged_at, &invoice, now)?;
-    let event = LedgerEvent::FeeCharged { amount: *amount };
-    settlement::book(tx, &name, &invoice.number, &event, *charged_at).await?;
-    Ok(true)
+    let booking = Booking {
+        kind: "fee",
+        reference,
+        amount: *amount,
+        event: LedgerEvent::FeeCharged { amount: *amount },
+        shown_on: LedgerAccount::Fees,
+        at: ("chargedAt", *charged_at),
+    };
+    Ok(booking.book(tx, &invoice, now).await?.is_some())
 }

@@ -9,8 +9,9 @@ use models::billing as money;
 use serde_json::json;
 use values::{Money, Timestamp};
 
+use super::asked::Booking;
 use super::settings::Settings;
-use super::{BY_HAND, asked, settlement};
+use super::{BY_HAND, settlement};
 
 /// Books payments that arrived outside the gateway.
 pub(crate) struct RecordPayment {
@@ -44,18 +45,17 @@ impl Job for RecordPayment {
 async fn record(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result<Money, JobError> {
     let Payload { invoice, amount, reference, received_at } = payload;
     let (facts, mut record, invoice) = settlement::open_invoice(tx, invoice).await?;
-    asked::claim(tx, "payment", reference, &invoice.number).await?;
-    let name = format!("payment/{}/{reference}", invoice.number);
-    if let Some(known) = money::posted(&mut *tx, &name, LedgerAccount::Cash).await? {
-        asked::same(reference, known, *amount)?;
+    let booking = Booking {
+        kind: "payment",
+        reference,
+        amount: *amount,
+        event: LedgerEvent::PaymentReceived { amount: *amount },
+        shown_on: LedgerAccount::Cash,
+        at: ("receivedAt", *received_at),
+    };
+    let Some(open) = booking.book(tx, &invoice, now).await? else {
         return Ok(invoice.balance.open()?);
-    }
-    asked::amount("a payment", *amount, &invoice)?;
-    asked::day("receivedAt", *received_at, &invoice, now)?;
-    let event = LedgerEvent::PaymentReceived { amount: *amount };
-    let checked = invoice.balance.after(&event)?; // says at once what is wrong with it
-    settlement::book(tx, &name, &invoice.number, &event, *received_at).await?;
-    let open = checked.open()?;
+    };
     if open.minor == 0 {
         record.state = RecordState::Paid;
         BY_HAND.clone_into(&mut record.reason);

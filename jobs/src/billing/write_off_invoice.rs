@@ -12,8 +12,9 @@ use models::billing as money;
 use serde_json::json;
 use values::{Money, Timestamp};
 
+use super::asked::{self, Booking};
 use super::settings::Settings;
-use super::{asked, settlement};
+use super::settlement;
 
 /// Gives up what customers owe.
 pub(crate) struct WriteOffInvoice {
@@ -48,16 +49,17 @@ async fn write_off(tx: &mut Tx<'_>, payload: &Payload, now: Timestamp) -> Result
     let Payload { invoice, amount, reference, reason } = payload;
     asked::text("reason", reason)?;
     let (_, mut record, invoice) = settlement::open_invoice(tx, invoice).await?;
-    asked::claim(tx, "write_off", reference, &invoice.number).await?;
-    let name = format!("write_off/{}/{reference}", invoice.number);
-    if let Some(known) = money::posted(&mut *tx, &name, LedgerAccount::WriteOff).await? {
-        asked::same(reference, known, *amount)?;
+    let booking = Booking {
+        kind: "write_off",
+        reference,
+        amount: *amount,
+        event: LedgerEvent::WrittenOff { amount: *amount },
+        shown_on: LedgerAccount::WriteOff,
+        at: ("now", now),
+    };
+    let Some(open) = booking.book(tx, &invoice, now).await? else {
         return Ok(invoice.balance.open()?);
-    }
-    asked::amount("a write-off", *amount, &invoice)?;
-    let event = LedgerEvent::WrittenOff { amount: *amount };
-    let open = invoice.balance.after(&event)?.open()?;
-    settlement::book(tx, &name, &invoice.number, &event, now).await?;
+    };
     if open.minor == 0 && matches!(record.state, RecordState::Failed | RecordState::Pending) {
         let is_paid = invoice.balance.paid.minor > 0;
         record.state = if is_paid { RecordState::Paid } else { RecordState::Waived };
