@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::account::Account;
 
+/// How long the threads of a process may take to stop.
+const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 const LOG_BYTES_SHOWN: usize = 8_000;
 
@@ -118,8 +120,14 @@ impl Server {
     }
 
     /// Stops the process group from running (SIGSTOP): connections stay, nothing answers.
+    ///
+    /// Returns once every thread has stopped: the signal alone lets one answer once more.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
+        let started = Instant::now();
+        while self.pid().is_some_and(runs) && started.elapsed() < STOPPED_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a paused process group go on (SIGCONT).
@@ -194,6 +202,16 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
         .send((command, answer))
         .expect("the thread never ends");
     answered.recv().expect("the thread answers every request")
+}
+
+/// Whether a thread of the process runs or may run, as proc(5) says.
+fn runs(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid()));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before it may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 #[cfg(test)]
