@@ -118,11 +118,12 @@ impl Lanes {
     async fn make(&self, names: Vec<[&str; 3]>) -> Result<(), DbError> {
         let column =
             |at: usize| -> Vec<String> { names.iter().map(|n| n[at].to_owned()).collect() };
+        // Names or number: who makes the same lane in the same moment may be met at either.
         let query = Query::new(
             "INSERT INTO mw_lane (id, job, source, host)
              SELECT hashtextextended(job || '|' || source || '|' || host, 0), job, source, host
                FROM unnest($1::text[], $2::text[], $3::text[]) AS i (job, source, host)
-             ON CONFLICT (job, source, host) DO NOTHING",
+             ON CONFLICT DO NOTHING",
         );
         // Whatever stands in the lane is committed later, and survives with it.
         let mut transaction = self.db.begin_with(Durability::Relaxed).await?;

@@ -156,5 +156,6 @@ suite! {
         leave_the_transaction_of_the_caller_as_it_was,
         fail_follow_ups_for_the_moment;
     crowd:
-        runs_each_task_exactly_once;
+        runs_each_task_exactly_once,
+        may_ask_for_a_new_job_in_the_same_moment;
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tasks::{LeaseRequest, Settled, TaskState, TaskStore};
 use values::{Span, TaskId};
 
@@ -12,6 +13,9 @@ use crate::world::{JOBS, World, completed, settlement};
 const MEMBERS: usize = 8;
 const TASKS: usize = 20_000;
 const BATCH: usize = 100;
+/// Processes that ask for a new job in the same moment, and how many new jobs there are.
+const PROCESSES: usize = 6;
+const NEW_JOBS: usize = 150;
 
 /// Leases and settles until nothing has come for a while; returns what ran.
 async fn work(store: Arc<dyn TaskStore>, request: LeaseRequest) -> Vec<TaskId> {
@@ -65,4 +69,21 @@ pub(crate) async fn runs_each_task_exactly_once(world: &World) {
     assert!(world.store.depths().await.unwrap().is_empty());
     let one = *runs.keys().next().unwrap();
     assert_eq!(world.state(one).await, TaskState::Completed);
+}
+
+pub(crate) async fn may_ask_for_a_new_job_in_the_same_moment(world: &World) {
+    let mut stores = vec![Arc::clone(&world.store)];
+    while stores.len() < PROCESSES {
+        stores.push((world.another)().await);
+    }
+    for number in 0..NEW_JOBS {
+        let job = format!("new/job{number}");
+        let calls = stores.iter().map(|store| store.enqueue(vec![world.task(&job)]));
+        for answers in join_all(calls).await {
+            assert!(!answers.unwrap()[0].existing);
+        }
+    }
+    let depths = world.store.depths().await.unwrap();
+    assert_eq!(depths.len(), NEW_JOBS);
+    assert!(depths.iter().all(|depth| depth.count == PROCESSES as u64), "{depths:?}");
 }
