@@ -56,8 +56,8 @@ impl Facts {
 
     async fn of(tx: &mut Tx<'_>, account: Account, month: Month) -> Result<Self, DbError> {
         let id = account.id;
-        let MonthFacts { record, details, frozen, known } =
-            money::month_facts(&mut *tx, id, month).await?;
+        let MonthFacts { record, details, customer, frozen, known, carried, credit_minor } =
+            money::month_facts(tx, id, month).await?;
         let history = plans::history(&mut *tx, id).await?;
         let plans = match &record {
             Some(record) => record.plans.clone(),
@@ -70,16 +70,16 @@ impl Facts {
             })?,
         };
         Ok(Self {
-            customer: money::primary_card(&mut *tx, id).await?,
-            carried: money::carried_over(&mut *tx, id, month).await?,
-            credit_minor: money::credit_of(&mut *tx, id, details.currency).await?,
             account,
             month,
             details,
+            customer,
             record,
             plans,
             usage,
             is_frozen: frozen.is_some(),
+            carried,
+            credit_minor,
         })
     }
 

@@ -319,12 +319,15 @@ pub(crate) async fn finish(
     if !is_open {
         return Ok(());
     }
+    let throttle = throttle_of(&account);
     let answered = Answered {
         now,
         exempt: account.unthrottleable,
-        throttle: throttle_of(&account),
+        throttle,
         grace_until: record.grace_until,
-        others_failed: money::others_failed(&mut *tx, account.id, *month).await?,
+        // Of use only to know whether a throttle ends.
+        others_failed: throttle.is_some()
+            && money::others_failed(&mut *tx, account.id, *month).await?,
     };
     let Consequence { state, refused, reason: _, grace_until, throttle, lifts_throttle, notices } =
         answer.consequence(&answered);

@@ -192,12 +192,18 @@ impl Db {
         Ok(self.all(query).await?.into_iter().next())
     }
 
-    /// Runs one statement in a transaction of its own; returns the number of rows it changed.
+    /// Runs one statement in a transaction of its own, within a minute; returns the number of rows it
+    /// changed.
     pub async fn execute(&self, query: Query) -> Result<u64, DbError> {
-        let mut transaction = self.begin().await?;
-        let changed = transaction.tx().execute(query).await?;
-        transaction.commit().await?;
-        Ok(changed)
+        match &self.engine {
+            Engine::Sqlite(_) => {
+                let mut transaction = self.begin().await?;
+                let changed = transaction.tx().execute(query).await?;
+                transaction.commit().await?;
+                Ok(changed)
+            }
+            Engine::Postgres(db) => db.execute(query).await,
+        }
     }
 
     /// Tells whether the database can be read *and* is still the file that was opened.

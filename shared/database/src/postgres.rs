@@ -16,8 +16,8 @@ use crate::{DbError, Durability, Query, Row, Value, address, pooler};
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// How long finding out may take why there was none.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
-/// How long a read outside of a transaction may take.
-const READ_LIMIT: Duration = Duration::from_mins(1);
+/// How long a statement outside of a transaction may take.
+const ALONE_LIMIT: Duration = Duration::from_mins(1);
 /// How long the end of a transaction may take before its outcome counts as unknown.
 const END_LIMIT: Duration = Duration::from_secs(30);
 /// How long a dropped transaction's rollback may take before its connection is closed instead.
@@ -45,7 +45,12 @@ macro_rules! limits {
     };
 }
 /// What a connection of our own is told first; nor does anybody's limit end it while it waits.
-const FIRST: &str = concat!(limits!("SET"), "; SET idle_session_timeout = 0");
+///
+/// A statement alone is isolated as one in a transaction of ours, whatever is usual on the server.
+const FIRST: &str = concat!(
+    limits!("SET"),
+    "; SET idle_session_timeout = 0; SET default_transaction_isolation = 'read committed'"
+);
 
 /// How a transaction begins, by what its commit waits for and whether its plans are steady; on a
 /// connection that a pooler shares with others it says everything itself.
@@ -201,22 +206,34 @@ impl PostgresDb {
     }
 
     pub(crate) async fn all(&self, query: Query) -> Result<Vec<Row>, DbError> {
+        self.alone(async |connection, keep| all(connection, keep, query).await).await
+    }
+
+    pub(crate) async fn execute(&self, query: Query) -> Result<u64, DbError> {
+        self.alone(async |connection, keep| execute(connection, keep, query).await).await
+    }
+
+    /// Runs one statement that is a transaction of its own.
+    async fn alone<T>(
+        &self,
+        run: impl AsyncFnOnce(&mut PgConnection, bool) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
         if self.shared.pooled {
             // A pooler may serve the two halves of an unnamed statement by two servers.
             // What it reads of the settings must be the server's, so it sets none.
             let mut transaction = self.begin(Durability::Full, false).await?;
-            let rows = all(transaction.connection(), false, query).await?;
+            let answer = run(transaction.connection(), false).await?;
             transaction.commit().await?;
-            return Ok(rows);
+            return Ok(answer);
         }
         let mut loan = Loan { connection: Some(self.acquire().await?) };
         let connection = loan.connection.as_mut().expect("lent just now");
-        let rows = tokio::time::timeout(READ_LIMIT, all(connection, true, query)).await;
-        let rows = rows.map_err(|_| DbError::no_answer())?;
-        if !matches!(rows, Err(DbError::Unreachable(_))) {
+        let answer = tokio::time::timeout(ALONE_LIMIT, run(connection, true)).await;
+        let answer = answer.map_err(|_| DbError::no_answer())?;
+        if !matches!(answer, Err(DbError::Unreachable(_))) {
             loan.connection = None;
         }
-        rows
+        answer
     }
 
     /// Takes a connection of the pool, or says why there is none.

@@ -125,8 +125,6 @@ impl Effects {
     /// Of two attempts at the same time one is first; the other finds it doing the call.
     async fn begin(&self, key: &str) -> Result<Found, DbError> {
         let now = self.clock.now();
-        let mut transaction = self.db.begin().await?;
-        let mut tx = transaction.tx();
         let query = Query::new(
             "INSERT INTO effect (key, state, task, calls, created_at, updated_at)
                VALUES ($1, 'doing', $2, 1, $3, $3)
@@ -134,18 +132,15 @@ impl Effects {
                SET state = 'doing', calls = effect.calls + 1, updated_at = excluded.updated_at
                WHERE effect.state = 'intent'",
         );
-        let begun = tx.execute(query.bind(key).bind(self.task).bind(now)).await? == 1;
-        let found = if begun {
-            Found::New
-        } else {
-            let query = Query::new("SELECT result FROM effect WHERE key = $1 AND state = 'done'");
-            match tx.first(query.bind(key)).await? {
-                Some(row) => Found::Done(row.get::<Option<String>>(0)?.unwrap_or_default()),
-                None => Found::Unfinished,
-            }
-        };
-        transaction.commit().await?;
-        Ok(found)
+        if self.db.execute(query.bind(key).bind(self.task).bind(now)).await? == 1 {
+            return Ok(Found::New);
+        }
+        // What is done stays so.
+        let query = Query::new("SELECT result FROM effect WHERE key = $1 AND state = 'done'");
+        Ok(match self.db.first(query.bind(key)).await? {
+            Some(row) => Found::Done(row.get::<Option<String>>(0)?.unwrap_or_default()),
+            None => Found::Unfinished,
+        })
     }
 
     async fn count_call(&self, key: &str) -> Result<(), DbError> {

@@ -117,6 +117,20 @@ async fn limits_that_were_set_for_people_end_nothing() {
 }
 
 #[tokio::test]
+async fn a_statement_alone_is_isolated_as_in_a_transaction_of_ours() {
+    let database = database().await;
+    let usual = "?options=-c%20default_transaction_isolation%3Dserializable";
+    let db = open(&format!("{}{usual}", database.url().unwrap())).await.unwrap();
+    let shown = || Query::new("SELECT current_setting('transaction_isolation')");
+    let alone = db.first(shown()).await.unwrap().unwrap();
+    let mut transaction = db.begin().await.unwrap();
+    let ours = transaction.tx().first(shown()).await.unwrap().unwrap();
+    for row in [alone, ours] {
+        assert_eq!(row.get::<String>(0).unwrap(), "read committed");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_url_password_or_database_is_told_without_the_password() {
     let mut rules = tempfile::NamedTempFile::new().unwrap();
     rules.write_all(b"host all guarded all scram-sha-256\nhost all postgres all trust\n").unwrap();

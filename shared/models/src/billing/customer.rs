@@ -286,14 +286,19 @@ pub async fn primary_card(
            FROM payment_customer u JOIN payment_card c ON c.account_id = u.account_id
            WHERE u.account_id = $1 AND c.deleted_at IS NULL ORDER BY c.created_at, c.id LIMIT 1",
     );
-    let Some(row) = reader.first(query.bind(account)).await? else { return Ok(None) };
+    let row = reader.first(query.bind(account)).await?;
+    row.map(|row| read_primary_card(&row, 0)).transpose()
+}
+
+/// Reads the gateway's customer and its card from six columns.
+pub(super) fn read_primary_card(row: &Row, first: usize) -> Result<PaymentCustomer, DbError> {
     let card = PaymentCard {
-        id: row.get(1)?,
-        brand: row.get(2)?,
-        last4: row.get(3)?,
-        valid_through: row.get(4)?,
-        created_at: row.get(5)?,
+        id: row.get(first + 1)?,
+        brand: row.get(first + 2)?,
+        last4: row.get(first + 3)?,
+        valid_through: row.get(first + 4)?,
+        created_at: row.get(first + 5)?,
         deleted_at: None,
     };
-    Ok(Some(PaymentCustomer { customer: row.get(0)?, card }))
+    Ok(PaymentCustomer { customer: row.get(first)?, card })
 }

@@ -103,6 +103,8 @@ async fn settle_slow(
     let held = fence(tx, batch.iter().map(|s| s.row).collect()).await?;
     let mut seen = HashSet::with_capacity(batch.len());
     let (mut changes, mut answers) = (Changes::default(), Vec::with_capacity(batch.len()));
+    let is_keyed = |task: &NewTask| task.stamp.unique_key.is_some();
+    let asks_for_keys = batch.iter().any(|s| follow_ups(&s.settle).iter().any(is_keyed));
     for Settlement { row, token, settle, report } in batch {
         let lanes = lanes.split_off(..follow_ups(settle).len()).unwrap_or_default();
         let lease = held.get(row).filter(|held| held.token == *token);
@@ -110,7 +112,9 @@ async fn settle_slow(
             answers.push(Settled::LeaseLost);
             continue;
         };
-        let stored = match complete(tx, now, (*row, lease.is_unique), settle, lanes).await? {
+        // Its key is free for each follow-up of this batch; else keys are freed together at the end.
+        let frees = lease.is_unique && asks_for_keys;
+        let stored = match complete(tx, now, (*row, frees), settle, lanes).await? {
             Ok(stored) => stored,
             Err(failed) => {
                 answers.push(failed);
@@ -119,8 +123,7 @@ async fn settle_slow(
         };
         seen.insert(*row);
         let plain = plain(settle, now, lease.cancel);
-        if lease.is_unique && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
-            // At once: a later settlement of this batch may ask for a task with the same key.
+        if frees && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
             if follow_ups(settle).is_empty() {
                 free_keys(tx, now, vec![*row]).await?;
             }
@@ -181,12 +184,12 @@ async fn fence(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<HashMap<i64, Held>, Db
 
 /// Runs the final write step and stores the follow-ups; a failure undoes only these.
 ///
-/// The row ends here: its follow-ups find its unique key free, if it `is_unique`, and its place
+/// The row ends here: its follow-ups find its unique key free, if it `frees` one, and its place
 /// within the quota.
 async fn complete(
     tx: &mut Tx<'_>,
     now: Timestamp,
-    (row, is_unique): (i64, bool),
+    (row, frees): (i64, bool),
     settle: &mut Settle,
     lanes: &[i64],
 ) -> Result<Result<Vec<Enqueued>, Settled>, DbError> {
@@ -205,7 +208,7 @@ async fn complete(
             run_write(tx, write).await?;
             tx.batch(STEADY_PLANS).await?;
         }
-        if is_unique && !follow_ups.is_empty() {
+        if frees && !follow_ups.is_empty() {
             free_keys(tx, now, vec![row]).await?;
         }
         enqueue_calls(tx, now, (follow_ups, lanes), &[follow_ups.len()], Some(row)).await
