@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,18 +76,20 @@ async fn main() -> Done {
 
     let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
     for round in 0..ROUNDS {
+        // The job removes what it has archived, and knows a file again.
+        let file = ground.recorded(&format!("cam.{round}.flv"));
+        fs::copy(&recording, &file)?;
+        ground.db.execute(Query::new("DELETE FROM recording")).await?;
+
+        // What was written before is no part of either.
+        rustix::fs::sync();
         let start = Instant::now();
         let made = by_hand(&recording, ground.folder())?;
         store.put_file(&format!("by-hand/{round}.mp4"), &made, |_| ()).await?;
         theirs = theirs.min(start.elapsed());
         fs::remove_file(made)?;
 
-        // The job removes what it has archived, and knows a file again.
-        let file = ground.recorded(&format!("cam.{round}.flv"));
-        fs::copy(&recording, &file)?;
-        // What the copy left to be written is no part of either.
-        File::open(&file)?.sync_all()?;
-        ground.db.execute(Query::new("DELETE FROM recording")).await?;
+        rustix::fs::sync();
         let start = Instant::now();
         let done = ground.run_json(ARCHIVE, &ground::of_file(&file)).await;
         ours = ours.min(start.elapsed());

@@ -10,6 +10,7 @@ mod child;
 mod made;
 mod media;
 mod source;
+mod storing;
 mod workplace;
 
 use std::path::PathBuf;
@@ -17,9 +18,9 @@ use std::path::PathBuf;
 use contract::archival::{AnnounceRecording, ArchivalConfiguration, ArchiveRecording as Payload};
 use database::{Db, DbError};
 use job::{Context, Job, JobError, Outcome, Services};
-use models::recordings::{self, Archive, ArchiveState, Recording, Remuxed, StoredObject, Wanted};
+use models::recordings::{self, Archive, ArchiveState, Recording, Remuxed, Wanted};
 use models::{Project, Stream, projects, streams};
-use objects::{ObjectError, ObjectStore, Stored};
+use objects::ObjectError;
 use serde_json::json;
 use tokio::fs;
 use values::RecordingId;
@@ -104,7 +105,7 @@ impl Attempt<'_> {
         };
         let recording = self.reserve(&mut archive, &source, (stream, project), &remuxed).await?;
         if !self.stands(&recording).await? {
-            self.store(&archive, &source, &recording, &remuxed).await?;
+            self.store(&mut archive, &source, &recording, &remuxed).await?;
             // The file stays unless catalogue and store agree by now.
             let stored = self.recording(&archive).await?;
             let stands = match &stored {
@@ -253,6 +254,7 @@ impl Attempt<'_> {
             self.note(archive).await.map_err(JobError::from)?;
         }
         self.cx.progress(0.0, "making an MP4");
+        archive.remuxed = None;
         source.place.tidy().await?;
         let part = Part(source.place.scratch_of_attempt("mp4.part"));
         let file = (source.path(), source.size_bytes);
@@ -269,12 +271,9 @@ impl Attempt<'_> {
         let made = made::verify(self.settings, file, &held, &part.0).await?;
         fs::rename(&part.0, &mp4).await.map_err(|error| source::broken(&mp4, error))?;
         let metadata = fs::metadata(&mp4).await.map_err(|error| source::broken(&mp4, error))?;
-        let remuxed = Remuxed { size_bytes: metadata.len(), source_sha256 };
-        archive.remuxed = Some(remuxed.clone());
         // Exact, unlike what a recorder says; and nothing is wrong with the file any more.
         (archive.duration_ms, archive.reason) = (Some(made.duration_ms), None);
-        self.note(archive).await.map_err(JobError::from)?;
-        Ok(remuxed)
+        Ok(Remuxed { size_bytes: metadata.len(), source_sha256 })
     }
 
     /// Gives the recording its row, before its object is stored.
@@ -305,84 +304,6 @@ impl Attempt<'_> {
         Ok(recording)
     }
 
-    /// Stores MP4 and picture, then takes the recording into the catalogue.
-    async fn store(
-        &self,
-        archive: &Archive,
-        source: &Source,
-        recording: &Recording,
-        remuxed: &Remuxed,
-    ) -> Result<(), JobError> {
-        let store = self.settings.open_store(&self.config).await?;
-        self.cx.progress(0.5, "storing");
-        let mp4 = source.place.scratch("mp4");
-        let (sink, size) = (self.cx.clone(), remuxed.size_bytes);
-        let sent = move |sent| {
-            let part = media::fraction(sent, size).mul_add(0.4, 0.5);
-            sink.progress(part, format!("stored {sent} of {size} bytes"));
-        };
-        let key = &recording.object_key;
-        // What is there already may come from an attempt that ended right behind its upload.
-        if store.put_file(key, &mp4, sent).await? == Stored::Exists
-            && !store.is_same_as_file(key, &mp4).await?
-        {
-            return Err(JobError::permanent(format!(
-                "another object is stored as `{key}` without a row in the catalogue; run \
-                 archival/reconcile_recordings or move it away"
-            )));
-        }
-        let poster_key = self.poster(archive, source, key, &store).await?;
-        self.cx.progress(0.95, "cataloguing");
-        let object = StoredObject { size_bytes: size, poster_key };
-        let (id, now) = (recording.id, self.cx.now());
-        let mut transaction = self.db.begin().await?;
-        let mut tx = transaction.tx();
-        let is_kept = if recording.catalogued_at.is_none() {
-            recordings::catalogue(&mut tx, id, &object, now).await?;
-            true
-        } else {
-            tracing::warn!(recording_id = %id, key, "a missing object was stored again");
-            recordings::restore(&mut tx, id, &object, now).await?
-        };
-        transaction.commit().await?;
-        if !is_kept {
-            // Deleted while its object was on the way.
-            for key in [Some(key), object.poster_key.as_ref()].into_iter().flatten() {
-                store.delete(key).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores a picture; a recording without one is still a recording.
-    async fn poster(
-        &self,
-        archive: &Archive,
-        source: &Source,
-        key: &str,
-        store: &ObjectStore,
-    ) -> Result<Option<String>, JobError> {
-        self.cx.progress(0.9, "taking a picture");
-        let (mp4, jpg) = (source.place.scratch("mp4"), source.place.scratch_of_attempt("jpg"));
-        let jpg = Part(jpg);
-        let duration_ms = archive.duration_ms.unwrap_or(0);
-        if let Err(error) = media::poster(self.settings, &mp4, duration_ms, &jpg.0).await {
-            if error.is_of_machine() && self.cx.attempt() < self.cx.max_attempts() {
-                return Err(error.into());
-            }
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(key, error, "no picture could be taken");
-            return Ok(None);
-        }
-        let body = fs::read(&jpg.0).await.map_err(|error| source::broken(&jpg.0, error))?;
-        if body.is_empty() {
-            return Ok(None);
-        }
-        let poster_key = format!("{}.jpg", key.strip_suffix(".mp4").unwrap_or(key));
-        store.put(&poster_key, body.into()).await?;
-        Ok(Some(poster_key))
-    }
-
     /// Removes the file once its recording is catalogued, and ends.
     async fn finish(
         &self,
@@ -396,7 +317,7 @@ impl Attempt<'_> {
             source.place.tidy().await?;
             // The same path may hold the next recording by now, which has its own task.
             if recording.recorded_at == Some(source.written_at)
-                || self.is_same_file(&archive, source).await?
+                || self.is_same_file(recording, source).await?
             {
                 source.remove(self.settings, &self.config).await?;
             }
@@ -411,9 +332,9 @@ impl Attempt<'_> {
     }
 
     /// Compares the file with the one that was archived, which had another time.
-    async fn is_same_file(&self, archive: &Archive, source: &Source) -> Result<bool, JobError> {
-        let Some(remuxed) = &archive.remuxed else { return Ok(false) };
-        Ok(media::sha256(self.cx, source.path()).await? == remuxed.source_sha256)
+    async fn is_same_file(&self, recording: &Recording, source: &Source) -> Result<bool, JobError> {
+        let Some(archived) = &recording.source_sha256 else { return Ok(false) };
+        Ok(media::sha256(self.cx, source.path()).await? == *archived)
     }
 
     async fn put_aside(

@@ -1,7 +1,7 @@
 //! Whether an MP4 that was made is whole, before anything relies on it.
 //!
-//! ffmpeg has ended well and left half a file when a disk was full. So the file is made durable, its
-//! boxes are walked, and what it holds is compared with what its source holds.
+//! ffmpeg has ended well and left half a file when a disk was full. So the file's boxes are walked,
+//! what it holds is compared with what its source holds, and it is made durable while it is stored.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,7 +23,7 @@ const LEADING_PACKETS_MAX: u64 = 600;
 /// Boxes of a finished MP4 at the most; ffmpeg writes four.
 const BOXES_MAX: usize = 64;
 
-/// Sees that an MP4 is on disk and holds what its source holds; returns what it holds.
+/// Sees that an MP4 is whole and holds what its source holds; returns what it holds.
 ///
 /// # Errors
 /// Retryable whatever is wrong: the source is not to blame, and stays.
@@ -34,8 +34,7 @@ pub(super) async fn verify(
     mp4: &Path,
 ) -> Result<Description, JobError> {
     let path = mp4.to_owned();
-    let size = match spawn_blocking(move || settle(path)).await.map_err(io::Error::other).flatten()
-    {
+    let size = match spawn_blocking(move || walk(path)).await.map_err(io::Error::other).flatten() {
         Ok(Ok(size)) => size,
         Ok(Err(problem)) => return Err(unfinished(problem)),
         Err(error) => return Err(broken(mp4, error)),
@@ -66,10 +65,19 @@ fn of_made(error: ChildError) -> JobError {
     }
 }
 
-/// Makes a file durable and walks its boxes; returns its length, or what is wrong with it.
-fn settle(path: PathBuf) -> io::Result<Result<u64, &'static str>> {
+/// Waits until a file is on disk.
+///
+/// # Errors
+/// Retryable: what was written of it cannot be relied on.
+pub(super) async fn settle(mp4: &Path) -> Result<(), JobError> {
+    let path = mp4.to_owned();
+    let synced = spawn_blocking(move || File::open(path)?.sync_all());
+    synced.await.map_err(io::Error::other).flatten().map_err(|error| broken(mp4, error))
+}
+
+/// Walks the boxes of a file; returns its length, or what is wrong with it.
+fn walk(path: PathBuf) -> io::Result<Result<u64, &'static str>> {
     let mut file = File::open(path)?;
-    file.sync_all()?;
     let len = file.metadata()?.len();
     let (mut at, mut has_index, mut has_media) = (0, false, false);
     for _ in 0..BOXES_MAX {

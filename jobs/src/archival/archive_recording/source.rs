@@ -232,8 +232,17 @@ async fn fetch(
 }
 
 /// Removes a file that may be gone already.
+///
+/// A disk takes long to free what a large file held, so nobody waits for that: it begins when the
+/// file is closed.
 pub(super) async fn remove(path: &Path) -> Result<(), JobError> {
-    match fs::remove_file(path).await {
+    let open = fs::File::open(path).await;
+    let removed = fs::remove_file(path).await;
+    if let Ok(file) = open {
+        let file = file.into_std().await;
+        tokio::task::spawn_blocking(move || drop(file));
+    }
+    match removed {
         Err(error) if !is_absent(&error) => Err(broken(path, error)),
         Ok(()) | Err(_) => Ok(()),
     }

@@ -282,6 +282,26 @@ async fn what_the_machine_cannot_do_is_tried_again(engine: EngineKind) {
     assert_eq!(ground.files("store"), ["cines/key1/cam.jpg", "cines/key1/cam.mp4"]);
 }
 
+/// A store that is away for hours costs one MP4, not one for each attempt.
+async fn an_mp4_that_could_not_be_stored_is_not_made_again(engine: EngineKind) {
+    let made = tempfile::tempdir().unwrap();
+    let file = make(made.path(), "a.flv", &[]);
+    let times = made.path().join("times");
+    let count = format!("case \"$*\" in *faststart*) echo >>'{}';; esac", times.display());
+    let ffmpeg = script(made.path(), &format!("{count}; exec ffmpeg \"$@\""));
+    let ground = Ground::new(engine, &ffmpeg).await;
+    let payload = ground.record("cam.flv", &file);
+    let (place, away) = (ground.folder().join("store"), ground.folder().join("unmounted"));
+    std::fs::rename(&place, &away).unwrap();
+    for _ in 0..3 {
+        ground.run_json(ARCHIVE, &payload).await.unwrap_err();
+    }
+    std::fs::rename(&away, &place).unwrap();
+    let done = ground.run_json(ARCHIVE, &payload).await.unwrap();
+    assert_eq!(done.result["state"], "archived");
+    assert_eq!(std::fs::read_to_string(times).unwrap(), "\n", "made once");
+}
+
 /// What a recorder writes while an older file of that name is archived is the next recording.
 async fn a_file_or_object_that_was_written_meanwhile_stays(engine: EngineKind) {
     let made = tempfile::tempdir().unwrap();
@@ -362,6 +382,7 @@ testkit::on_each_engine!(
     an_mp4_that_is_not_whole_is_never_stored,
     recordings_whose_figures_are_wrong_are_archived,
     what_the_machine_cannot_do_is_tried_again,
+    an_mp4_that_could_not_be_stored_is_not_made_again,
     a_file_or_object_that_was_written_meanwhile_stays,
     what_store_and_catalogue_do_not_agree_on_keeps_the_file,
     the_store_is_no_folder_to_take_files_from,
