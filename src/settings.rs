@@ -145,6 +145,8 @@ pub const VARIABLES: [Variable; 17] = [
     TASK_ID,
 ];
 
+/// The environment in which customers are written to and real money moves.
+pub const PRODUCTION: &str = "production";
 /// The deployment that has no name.
 const DEFAULT_ENVIRONMENT: &str = "development";
 
@@ -245,6 +247,11 @@ impl Settings {
     /// The name of the deployment.
     pub fn environment(&self) -> &str {
         self.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT)
+    }
+
+    /// Whether customers are written to and real money moves.
+    pub fn is_production(&self) -> bool {
+        self.environment() == PRODUCTION
     }
 
     /// Each variable with its value for a report; secrets as `[redacted]`, absent ones left out.

@@ -102,6 +102,9 @@ pub(super) async fn execute(invocation: &Invocation, arguments: Arguments) -> Re
     if let Some(hosted) = arguments.id.or_else(|| settings.task_id.clone()) {
         tracing::info!(hosted_task_id = %hosted, "one-shot run");
     }
+    if let Some(at) = arguments.at.filter(|_| settings.is_production()) {
+        tracing::warn!(%at, "what this run does in production counts for this time, not for now");
+    }
     let clock: Arc<dyn Clock> = match arguments.at {
         Some(at) => Arc::new(FixedClock(at)),
         None => Arc::clone(&app.clock),

@@ -221,3 +221,17 @@ fn understands_ironworker_behind_its_own_options_and_escapes_what_steers() {
         assert!(ran.stdout.contains("a\\u202eb\\u009bc"), "{ran:?}");
     }
 }
+
+/// A month closed for another time than now is closed for good.
+#[test]
+fn tells_that_the_clock_of_a_run_is_set_where_it_counts() {
+    let mut shell = Shell::new();
+    shell.write("envelope.json", envelope("{}", REPORT, "{}").as_bytes());
+    let told = "what this run does in production counts for this time";
+    for (environment, is_told) in [("staging", false), ("production", true)] {
+        shell.set("MAIN_WORKER_ENVIRONMENT", environment);
+        let ran = shell.run(&["run", "envelope.json", "--at", "2026-10-31T23:59:00Z"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.stderr.contains(told), is_told, "{ran:?}");
+    }
+}

@@ -45,9 +45,7 @@ impl Job for AnnounceRecording {
         _config: NoConfiguration,
     ) -> Result<Outcome, JobError> {
         let id = payload.recording_id;
-        let recording = recordings::get(&self.db, id).await?;
-        let recording =
-            recording.ok_or_else(|| JobError::permanent(format!("there is no recording {id}")))?;
+        let recording = super::named(&self.db, id).await?;
         if recording.deleted_at.is_some() {
             return Ok(Outcome::completed(json!({ "skipped": "deleted" })));
         }

@@ -7,12 +7,10 @@ use values::{Clock, Source};
 use crate::clock::SystemClock;
 use crate::configuration::{self, PAYMENTS, Sections};
 use crate::keys::Keys;
-use crate::settings::{BOUNCE_TOKEN, ENVIRONMENT, MEDIA_HOST_TOKEN, Settings};
+use crate::settings::{BOUNCE_TOKEN, ENVIRONMENT, MEDIA_HOST_TOKEN, PRODUCTION, Settings};
 
 /// The job whose settings say how months are billed.
 const CLOSE_JOB: &str = "billing/close_month";
-/// The environment in which customers are written to and real money moves.
-const PRODUCTION: &str = "production";
 
 /// Which deployment this is, and what that means.
 pub(super) fn environment(settings: &Settings) -> String {
