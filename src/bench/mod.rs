@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use contract::{Contract, Descriptor};
+use database::{Db, Query};
 use reporting::Scrubber;
 use values::Clock;
 
@@ -84,6 +85,13 @@ fn percentile(sorted: &[u64], percent: usize) -> u64 {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Runs a statement that takes as long as it takes: only a transaction sets no limit.
+async fn write(db: &Db, query: Query) -> Result<()> {
+    let mut work = db.begin().await?;
+    work.tx().execute(query).await?;
+    Ok(work.commit().await?)
 }
 
 #[cfg(test)]

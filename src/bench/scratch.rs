@@ -115,7 +115,7 @@ impl Drop for Scratch {
         let Some(Schema { name, location }) = self.schema.take() else { return };
         let remove = async move {
             let db = location.connect(Access::Work).await?;
-            db.execute(Query::built(format!("DROP SCHEMA {name} CASCADE"))).await?;
+            super::write(&db, Query::built(format!("DROP SCHEMA {name} CASCADE"))).await?;
             db.close().await;
             anyhow::Ok(())
         };

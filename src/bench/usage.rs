@@ -159,7 +159,7 @@ async fn fill(db: &Db, files: u32, streams: u32) -> Result<()> {
                ORDER BY f.number, s.stream, h.number",
         );
         let rows = rows.bind(i64::from(from)).bind(i64::from(to)).bind(UsageKind::Hls);
-        write(db, rows.bind(BYTES_PER_ROW.cast_signed()).bind(i64::from(streams))).await?;
+        super::write(db, rows.bind(BYTES_PER_ROW.cast_signed()).bind(i64::from(streams))).await?;
     }
     let sums = Query::new(
         "INSERT INTO usage_stream_month (stream_id, month, kind, bytes, lines, seconds)
@@ -170,18 +170,11 @@ async fn fill(db: &Db, files: u32, streams: u32) -> Result<()> {
            WHERE f.number < $1 GROUP BY s.stream, m.month",
     );
     let sums = sums.bind(i64::from(files)).bind(UsageKind::Hls);
-    write(db, sums.bind(BYTES_PER_ROW.cast_signed()).bind(i64::from(streams))).await?;
+    super::write(db, sums.bind(BYTES_PER_ROW.cast_signed()).bind(i64::from(streams))).await?;
     let changes = Query::new(
         "INSERT INTO usage_dirty (month, stream_id) SELECT month, stream_id FROM usage_stream_month",
     );
-    write(db, changes).await
-}
-
-/// Runs a statement that takes as long as it takes: only a transaction sets no limit.
-async fn write(db: &Db, query: Query) -> Result<()> {
-    let mut work = db.begin().await?;
-    work.tx().execute(query).await?;
-    Ok(work.commit().await?)
+    super::write(db, changes).await
 }
 
 /// Numbers from `from` to before `to`: which stream, which file and which month each stands for.

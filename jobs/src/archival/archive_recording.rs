@@ -254,7 +254,10 @@ impl Attempt<'_> {
             self.note(archive).await.map_err(JobError::from)?;
         }
         self.cx.progress(0.0, "making an MP4");
-        archive.remuxed = None;
+        if archive.remuxed.take().is_some() {
+            // Its MP4 is gone.
+            self.note(archive).await.map_err(JobError::from)?;
+        }
         source.place.tidy().await?;
         let part = Part(source.place.scratch_of_attempt("mp4.part"));
         let file = (source.path(), source.size_bytes);
@@ -314,6 +317,7 @@ impl Attempt<'_> {
         self.cx.progress(0.98, "cleaning up");
         if let Some(source) = source {
             // Before the file, which is what another attempt would find all this by.
+            source::free(&source.place.scratch("mp4")).await?;
             source.place.tidy().await?;
             // The same path may hold the next recording by now, which has its own task.
             if recording.recorded_at == Some(source.written_at)

@@ -192,8 +192,10 @@ impl Db {
         Ok(self.all(query).await?.into_iter().next())
     }
 
-    /// Runs one statement in a transaction of its own, within a minute; returns the number of rows it
-    /// changed.
+    /// Runs one statement in a transaction of its own; returns the number of rows it changed.
+    ///
+    /// It is for short ones: a server directly reached has a minute. Whoever stops waiting does not
+    /// know whether it has run.
     pub async fn execute(&self, query: Query) -> Result<u64, DbError> {
         match &self.engine {
             Engine::Sqlite(_) => {

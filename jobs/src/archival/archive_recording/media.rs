@@ -183,6 +183,9 @@ pub(super) async fn remux(
         "copy",
         "-movflags",
         "+faststart",
+        // The same file whichever release of ffmpeg makes it: it may be in the store already.
+        "-fflags",
+        "+bitexact",
         "-f",
         "mp4",
         "-progress",

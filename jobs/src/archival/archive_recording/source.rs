@@ -106,7 +106,7 @@ impl Source {
             return Ok(());
         }
         self.remove_object(settings, config).await?;
-        remove(self.path()).await
+        free(self.path()).await
     }
 
     /// Removes the object that the file was copied from, unless it is another by now.
@@ -232,20 +232,23 @@ async fn fetch(
 }
 
 /// Removes a file that may be gone already.
-///
-/// A disk takes long to free what a large file held, so nobody waits for that: it begins when the
-/// file is closed.
 pub(super) async fn remove(path: &Path) -> Result<(), JobError> {
+    match fs::remove_file(path).await {
+        Err(error) if !is_absent(&error) => Err(broken(path, error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes a large file like [`remove`], and waits for its name only: a disk takes long to free what
+/// a file held, and begins when it is closed.
+pub(super) async fn free(path: &Path) -> Result<(), JobError> {
     let open = fs::File::open(path).await;
-    let removed = fs::remove_file(path).await;
+    remove(path).await?;
     if let Ok(file) = open {
         let file = file.into_std().await;
         tokio::task::spawn_blocking(move || drop(file));
     }
-    match removed {
-        Err(error) if !is_absent(&error) => Err(broken(path, error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    Ok(())
 }
 
 pub(super) fn is_absent(error: &io::Error) -> bool {

@@ -18,8 +18,8 @@ use super::{Attempt, Part, made, media};
 const KEPT_AFTER: Duration = Duration::from_secs(10);
 
 impl Attempt<'_> {
-    /// Stores MP4 and picture, then takes the recording into the catalogue; whatever fails, the MP4
-    /// is kept for the next attempt.
+    /// Stores MP4 and picture, then takes the recording into the catalogue; if any of it fails, the
+    /// MP4 is kept for the next attempt.
     pub(super) async fn store(
         &self,
         archive: &mut Archive,
@@ -29,10 +29,8 @@ impl Attempt<'_> {
     ) -> Result<(), JobError> {
         let mp4 = source.place.scratch("mp4");
         let stored = self.store_made(archive, source, recording, (&mp4, remuxed)).await;
-        if stored.is_err()
-            && let Err(error) = self.keep(archive, &mp4, remuxed).await
-        {
-            tracing::warn!(error = error.chain(), "the MP4 has to be made again");
+        if stored.is_err() {
+            self.keep(archive, &mp4, remuxed).await;
         }
         stored
     }
@@ -85,24 +83,24 @@ impl Attempt<'_> {
         if let Ok(stored) = tokio::time::timeout(KEPT_AFTER, &mut put).await {
             return Ok(stored?);
         }
-        let put = async { Ok(put.await?) };
-        let (stored, ()) = tokio::try_join!(put, self.keep(archive, mp4, remuxed))?;
-        Ok(stored)
+        let (stored, ()) = tokio::join!(put, self.keep(archive, mp4, remuxed));
+        Ok(stored?)
     }
 
-    /// Records that the MP4 is made, once it is on disk.
-    async fn keep(
-        &self,
-        archive: &mut Archive,
-        mp4: &Path,
-        remuxed: &Remuxed,
-    ) -> Result<(), JobError> {
-        if archive.remuxed.is_none() {
-            made::settle(mp4).await?;
-            archive.remuxed = Some(remuxed.clone());
-            self.note(archive).await?;
+    /// Records that the MP4 is made, once it is on disk; without that it is made again.
+    async fn keep(&self, archive: &mut Archive, mp4: &Path, remuxed: &Remuxed) {
+        if archive.remuxed.is_some() {
+            return;
         }
-        Ok(())
+        let kept = Archive { remuxed: Some(remuxed.clone()), ..archive.clone() };
+        let noted = async {
+            made::settle(mp4).await?;
+            Ok::<_, JobError>(self.note(&kept).await?)
+        };
+        match noted.await {
+            Ok(()) => *archive = kept,
+            Err(error) => tracing::warn!(error = error.chain(), "an MP4 may be made again"),
+        }
     }
 
     /// Takes a picture; a recording without one is still a recording.

@@ -13,6 +13,8 @@ use values::Secret;
 
 use super::ground::{ARCHIVE, DELETE, Ground, make};
 
+/// What this process may hold beside its code: a release with its code is then far below 64 MB.
+const HELD_KIB_MAX: u64 = 16_000;
 const KEY: &str = "cines/key1/cam.mp4";
 
 async fn ground(engine: EngineKind, server: &S3Server, endpoint: &str) -> Ground {
@@ -69,6 +71,30 @@ async fn a_recording_of_many_parts_survives_a_network_that_breaks(engine: Engine
     assert!(matches!(bucket.head(KEY).await, Err(ObjectError::NotFound { .. })));
 }
 
+/// An attempt that is killed in the middle of a long upload has made its MP4 for the next one.
+async fn an_mp4_is_recorded_while_its_upload_takes_long(engine: EngineKind) {
+    let server = S3Server::start().await.unwrap();
+    server.create_bucket("recordings").await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let ground = ground(engine, &server, &proxy.http()).await;
+    let made = tempfile::tempdir().unwrap();
+    let payload = ground.record("cam.flv", &make(made.path(), "a.flv", &[]));
+    let recorded = "SELECT count(*) FROM archive WHERE mp4_bytes IS NOT NULL";
+    proxy.pause();
+    let kept = async {
+        while ground.number(recorded).await == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        ended = ground.run_json(ARCHIVE, &payload) => panic!("{ended:?}"),
+        () = kept => {}
+    }
+    proxy.resume();
+    let done = ground.run_json(ARCHIVE, &payload).await.unwrap();
+    assert_eq!(done.result["state"], "archived");
+}
+
 async fn a_bucket_that_vanished_keeps_the_file(engine: EngineKind) {
     let server = S3Server::start().await.unwrap();
     let ground = ground(engine, &server, server.endpoint()).await;
@@ -100,6 +126,13 @@ async fn keys_that_are_refused_keep_the_file_until_they_are_right(engine: Engine
     ground.configure("objectStorage", &keys(server.secret_access_key()));
     let done = ground.run_json(ARCHIVE, &payload).await.unwrap();
     assert_eq!(done.result["state"], "archived");
+}
+
+/// A figure of this process in KiB.
+fn of_status(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    value.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// The small form of `cargo bench -p jobs --features s3 --bench archive_recording`: what is on top
@@ -135,14 +168,14 @@ async fn archiving_costs_little_more_than_ffmpeg_and_the_upload() {
     }
     // Three more programs start, and a picture is taken; that is much of so small a file.
     assert!(ours < theirs * 3, "{ours:?} against {theirs:?}");
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kib < 64_000, "{kib} KiB");
+    // Code that is not optimised takes 52 MB by itself, a release 27: it is left out.
+    let held_kib = of_status("VmHWM:") - of_status("RssFile:");
+    assert!(held_kib < HELD_KIB_MAX, "{held_kib} KiB");
 }
 
 testkit::on_each_engine!(
     a_recording_of_many_parts_survives_a_network_that_breaks,
+    an_mp4_is_recorded_while_its_upload_takes_long,
     a_bucket_that_vanished_keeps_the_file,
     keys_that_are_refused_keep_the_file_until_they_are_right,
 );

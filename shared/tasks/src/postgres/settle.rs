@@ -112,7 +112,8 @@ async fn settle_slow(
             answers.push(Settled::LeaseLost);
             continue;
         };
-        // Its key is free for each follow-up of this batch; else keys are freed together at the end.
+        // Its key is free for each follow-up of this batch. Else keys are freed together at the end:
+        // what a final write enqueues itself finds them taken.
         let frees = lease.is_unique && asks_for_keys;
         let stored = match complete(tx, now, (*row, frees), settle, lanes).await? {
             Ok(stored) => stored,
