@@ -144,7 +144,8 @@ async fn fill(db: &Db, gateway: &ScriptedGateway, count: u32) -> Result<()> {
 
 fn account(number: u32, created: Timestamp) -> Account {
     let mut random = [0; 10];
-    random[..4].copy_from_slice(&number.to_be_bytes());
+    // The first bytes lose bits to the version and the variant of a UUID.
+    random[6..].copy_from_slice(&number.to_be_bytes());
     Account {
         id: AccountId::new(created, random),
         name: format!("Account {number}"),

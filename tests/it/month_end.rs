@@ -66,7 +66,8 @@ impl Company {
         let tx = &mut work.tx();
         for number in 0..self.accounts {
             let mut random = [0; 10];
-            random[..4].copy_from_slice(&number.to_be_bytes());
+            // The first bytes lose bits to the version and the variant of a UUID.
+            random[6..].copy_from_slice(&number.to_be_bytes());
             let id = AccountId::new(created, random);
             let account = Account {
                 id,

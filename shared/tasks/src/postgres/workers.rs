@@ -55,18 +55,14 @@ pub(super) async fn sign_off(tx: &mut Tx<'_>, now: Timestamp, worker: i64) -> Re
         "SELECT seq FROM mw_task WHERE state = 2 AND worker = $1 ORDER BY seq FOR UPDATE",
     );
     let rows = tx.all(query.bind(worker)).await?;
-    return_all(tx, rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?).await?;
-    finish_cancelled(tx, now).await
-}
-
-/// Makes locked rows available again; an attempt that was begun stays counted, unless it
-/// was the last.
-async fn return_all(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<(), DbError> {
+    let held: Vec<i64> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
+    // An attempt that was begun stays counted, unless it was the last.
     let query = Query::new(
         "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL,
            attempt = least(attempt, max_attempts - 1) WHERE seq = ANY($1)",
     );
-    tx.execute(query.bind(rows)).await.map(|_| ())
+    tx.execute(query.bind(held)).await?;
+    finish_cancelled(tx, now).await
 }
 
 /// Ends tasks that went back although they had been asked to stop.
@@ -128,6 +124,10 @@ pub(super) async fn rescue(
     }
     record_attempts(tx, now, attempts).await?;
     rescued.returned = back.len() as u64;
-    return_all(tx, back).await?;
+    let query = Query::new(
+        "UPDATE mw_task SET state = 1, worker = NULL, token = NULL, started_at = NULL
+          WHERE seq = ANY($1)",
+    );
+    tx.execute(query.bind(back)).await?;
     Ok(rescued)
 }

@@ -96,6 +96,7 @@ suite! {
         are_never_more_than_allowed,
         do_not_count_when_snoozed,
         count_for_dead_workers_until_poison_ends,
+        stay_counted_when_the_worker_of_a_prefetched_task_dies,
         are_returned_when_a_worker_signs_off,
         are_not_rescued_from_a_worker_that_lives;
     settling:

@@ -109,6 +109,21 @@ pub(crate) async fn count_for_dead_workers_until_poison_ends(world: &World) {
     assert_eq!(world.summary(patient).await.state, TaskState::Available);
 }
 
+/// Whoever settled it asked for one attempt more than were allowed.
+pub(crate) async fn stay_counted_when_the_worker_of_a_prefetched_task_dies(world: &World) {
+    let mut once = world.task(JOBS[0]);
+    once.stamp.max_attempts = 1;
+    let id = world.put(once).await.task_id;
+    let worker = world.worker().await;
+    let lease = world.lease_one(worker).await;
+    world.end(&lease, Settle::Retry { after: Span::ZERO }).await;
+    let unstarted = LeaseRequest { start: 0, hold: 1, ..world.request(worker) };
+    assert_eq!(world.store.lease(unstarted).await.unwrap().len(), 1);
+    assert_eq!(world.store.rescue(vec![(worker, 0)]).await.unwrap().returned, 1);
+    let summary = world.summary(id).await;
+    assert_eq!((summary.state, summary.attempt), (TaskState::Available, 1));
+}
+
 pub(crate) async fn are_returned_when_a_worker_signs_off(world: &World) {
     let worker = world.worker().await;
     let (one, two) = (world.add(JOBS[0]).await, world.add(JOBS[0]).await);
