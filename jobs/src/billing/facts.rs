@@ -1,12 +1,11 @@
 //! What is known of an account when one of its months is settled.
 
 use billing::{
-    AccountPlans, Bill, BillFacts, BillingError, Carried, Catalogue, Standing, Usage,
-    bill_of_month, plans_at_end,
+    AccountPlans, Bill, BillFacts, BillingError, Carried, Catalogue, Standing, Usage, bill_of_month,
 };
 use database::{DbError, Tx};
 use models::billing::{self as money, BillingDetails, BillingRecord, MonthFacts, PaymentCustomer};
-use models::{Account, accounts, plans};
+use models::{Account, accounts};
 use values::{AccountId, Month};
 
 use super::settings::Settings;
@@ -27,6 +26,8 @@ pub(crate) struct Facts {
     /// Months whose amounts were too small to charge.
     pub(crate) carried: Vec<Carried>,
     credit_minor: i64,
+    /// Whether nobody is charged at the moment.
+    pub(crate) charges_stopped: bool,
 }
 
 impl Facts {
@@ -56,13 +57,18 @@ impl Facts {
 
     async fn of(tx: &mut Tx<'_>, account: Account, month: Month) -> Result<Self, DbError> {
         let id = account.id;
-        let MonthFacts { record, details, customer, frozen, known, carried, credit_minor } =
-            money::month_facts(tx, id, month).await?;
-        let history = plans::history(&mut *tx, id).await?;
-        let plans = match &record {
-            Some(record) => record.plans.clone(),
-            None => plans_at_end(&history, month).cloned().unwrap_or_default(),
-        };
+        let MonthFacts {
+            record,
+            plans: held,
+            details,
+            customer,
+            frozen,
+            known,
+            carried,
+            credit_minor,
+            charges_stopped,
+        } = money::month_facts(tx, id, month).await?;
+        let plans = record.as_ref().map_or(held, |record| record.plans.clone());
         let usage = match frozen {
             Some(usage) => usage,
             None => known.map_err(|error| {
@@ -80,6 +86,7 @@ impl Facts {
             is_frozen: frozen.is_some(),
             carried,
             credit_minor,
+            charges_stopped,
         })
     }
 

@@ -146,8 +146,8 @@ impl Charging<'_> {
     ) -> Result<Ended, JobError> {
         // All invoices wait for the row of their series until this is committed, so it does not wait
         // for the disk. The effect ledger does before the gateway is asked, and what it finds on
-        // disk then includes this.
-        let mut transaction = self.db.begin_with(Durability::Relaxed).await?;
+        // disk then includes this. Steady plans: planning its reads takes longer than they do.
+        let mut transaction = self.db.begin_steady(Durability::Relaxed).await?;
         let started =
             settlement::start(&mut transaction.tx(), self, account, month, trigger, cx.now())
                 .await?;

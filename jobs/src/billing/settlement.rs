@@ -134,7 +134,7 @@ pub(crate) async fn start(
         };
         return Ok(Started::Ended(Ended::Settled(reason, invoice)));
     };
-    if money::charges_stopped(&mut *tx).await?.is_some() {
+    if facts.charges_stopped {
         return Ok(Started::Ended(Ended::Stopped));
     }
     intend(tx, charging, facts, (charge, number), now).await
@@ -166,10 +166,6 @@ async fn intend(
         }
         money::update_record(tx, &record, now).await?;
     }
-    let number = match number {
-        Some(number) => number,
-        None => issue(tx, charging.settings, &facts, &record.bill, now).await?,
-    };
     let charged = facts.customer.as_ref().filter(|_| !by_hand);
     let attempt = Attempt {
         key: key.to_string(),
@@ -185,6 +181,11 @@ async fn intend(
         created_at: now,
     };
     let mut attempt = money::begin_attempt(tx, attempt).await?;
+    // Last of all: from here on every other invoice waits for this transaction.
+    let number = match number {
+        Some(number) => number,
+        None => issue(tx, charging.settings, &facts, &record.bill, now).await?,
+    };
     if by_hand {
         return Ok(Started::Ended(Ended::Invoiced(number)));
     }
@@ -312,9 +313,8 @@ pub(crate) async fn finish(
 ) -> Result<(), DbError> {
     let Attempt { key, account, month, attempt, .. } = &prepared.attempt;
     let Some(account) = accounts::lock(tx, *account).await? else { return Ok(()) };
-    let Some(mut record) = money::record(&mut *tx, account.id, *month).await? else {
-        return Ok(());
-    };
+    let charged = money::month_charged(tx, account.id, *month, &prepared.number).await?;
+    let Some((mut record, balance)) = charged else { return Ok(()) };
     let is_open = record.state == RecordState::Pending && record.refusals + 1 == *attempt;
     if !is_open {
         return Ok(());
@@ -340,7 +340,8 @@ pub(crate) async fn finish(
     money::update_record(tx, &record, now).await?;
     if state == RecordState::Paid {
         let event = LedgerEvent::PaymentReceived { amount: prepared.attempt.amount };
-        book(tx, key, &prepared.number, &event, now).await?;
+        let about = About { account: account.id, number: &prepared.number, month: *month, at: now };
+        book_on(tx, key, &event, &about, &balance).await?;
     }
     if lifts_throttle {
         lift(tx, &account, Some(ThrottledReason::CardDeclined), PAID, now).await?;
@@ -365,12 +366,23 @@ pub(crate) async fn book(
 ) -> Result<Document, DbError> {
     let invoice = money::by_number(&mut *tx, number).await?;
     let mut invoice = invoice.ok_or_else(|| DbError::Refused(format!("no invoice {number}")))?;
-    let refused = |error: billing::BillingError| DbError::Refused(error.to_string());
-    invoice.balance = invoice.balance.after(event).map_err(refused)?;
     let about = About { account: invoice.account, number, month: invoice.month, at: now };
-    money::post(tx, name, event, &about).await?;
-    money::store_balance(tx, number, &invoice.balance).await?;
+    invoice.balance = book_on(tx, name, event, &about, &invoice.balance).await?;
     Ok(invoice)
+}
+
+/// Posts an event of an invoice that says `balance`, and stores its new sums.
+async fn book_on(
+    tx: &mut Tx<'_>,
+    name: &str,
+    event: &LedgerEvent,
+    about: &About<'_>,
+    balance: &InvoiceBalance,
+) -> Result<InvoiceBalance, DbError> {
+    let after = balance.after(event).map_err(|error| DbError::Refused(error.to_string()))?;
+    money::post(tx, name, event, about).await?;
+    money::store_balance(tx, about.number, &after).await?;
+    Ok(after)
 }
 
 /// The word, payment and code under which an attempt is kept.

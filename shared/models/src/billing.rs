@@ -31,7 +31,7 @@ pub use invoice::{
     Document, DocumentKind, Issue, by_number, credit_of, documents_of_month, issue, of_month,
     open_invoices, spend_credit, store_balance,
 };
-pub use month::{MonthFacts, month_facts};
+pub use month::{MonthFacts, month_charged, month_facts};
 pub use open::{billable, open_records};
 pub use record::{
     Attempt, BillingRecord, accepted_attempt, attempt, attempt_by_card, begin_attempt,

@@ -225,23 +225,28 @@ fn told(error: &BillingError) -> DbError {
     DbError::Refused(error.to_string())
 }
 
+/// Reads the currency and the six amounts of a document, of which `column` is the first.
+pub(super) fn read_balance(row: &Row, column: usize) -> Result<InvoiceBalance, DbError> {
+    let currency: Currency = parsed(row, column, "a currency")?;
+    let money = |at| Ok::<_, DbError>(Money { minor: row.get(column + at)?, currency });
+    Ok(InvoiceBalance {
+        net: money(1)?,
+        tax: money(2)?,
+        paid: money(3)?,
+        refunded: money(4)?,
+        credited: money(5)?,
+        written_off: money(6)?,
+    })
+}
+
 fn read(row: &Row) -> Result<Document, DbError> {
-    let currency: Currency = parsed(row, 5, "a currency")?;
-    let money = |column| Ok::<_, DbError>(Money { minor: row.get(column)?, currency });
     Ok(Document {
         number: row.get(0)?,
         kind: row.get(1)?,
         account: row.get(2)?,
         month: row.get(3)?,
         refers_to: row.get(4)?,
-        balance: InvoiceBalance {
-            net: money(6)?,
-            tax: money(7)?,
-            paid: money(8)?,
-            refunded: money(9)?,
-            credited: money(10)?,
-            written_off: money(11)?,
-        },
+        balance: read_balance(row, 5)?,
         issued_at: row.get(12)?,
         due_at: row.get(13)?,
         reason: row.get(14)?,

@@ -1,19 +1,22 @@
 //! What is known of an account's month, read at once: a charge reads it while it holds the account.
 
-use billing::{Carried, Usage};
+use billing::{AccountPlans, Carried, InvoiceBalance, Usage};
 use database::{DbError, Query, Tx};
 use values::{AccountId, Month};
 
 use super::customer::{read_details, read_primary_card};
 use super::{
-    BillingDetails, BillingRecord, PaymentCustomer, carried_over, credit_of, record, usage,
+    BillingDetails, BillingRecord, PaymentCustomer, carried_over, credit_of, invoice, record, usage,
 };
+use crate::reader::from_json;
 
 /// What is known of an account's month.
 #[derive(Debug)]
 pub struct MonthFacts {
     /// Its record, once it is settled or being settled.
     pub record: Option<BillingRecord>,
+    /// The plans held at its last instant, as [`billing::plans_at_end`] finds them.
+    pub plans: AccountPlans,
     /// Whom the account's bills are made out to.
     pub details: BillingDetails,
     /// What is charged for the account, see [`super::primary_card`].
@@ -26,6 +29,8 @@ pub struct MonthFacts {
     pub carried: Vec<Carried>,
     /// What the account has to its credit, see [`credit_of`].
     pub credit_minor: i64,
+    /// Whether nobody is charged at the moment, see [`super::charges_stopped`].
+    pub charges_stopped: bool,
 }
 
 /// Reads what is known of an account's month; the account has to be there.
@@ -43,7 +48,10 @@ pub async fn month_facts(
            p.customer, c.id, c.brand, c.last4, c.valid_through, c.created_at,
            (SELECT count(*) FROM billing_record WHERE account_id = a.id AND state = 'carried_over'),
            (SELECT count(*) FROM invoice WHERE account_id = a.id AND kind = 'invoice'
-              AND net + tax + refunded - paid - credited - written_off < 0)
+              AND net + tax + refunded - paid - credited - written_off < 0),
+           (SELECT plans FROM plan_change WHERE account_id = a.id AND at < $3
+              ORDER BY at DESC LIMIT 1),
+           (SELECT count(*) FROM billing_brake)
          FROM account a
            LEFT JOIN billing_usage f ON f.account_id = a.id AND f.month = $2
            LEFT JOIN usage_account_month u ON u.account_id = a.id AND u.month = $2
@@ -54,7 +62,7 @@ pub async fn month_facts(
              WHERE account_id = a.id AND deleted_at IS NULL ORDER BY created_at, id LIMIT 1)
          WHERE a.id = $1",
     );
-    let Some(row) = tx.first(query.bind(account).bind(month)).await? else {
+    let Some(row) = tx.first(query.bind(account).bind(month).bind(month.end())).await? else {
         return Err(DbError::Refused(format!("there is no account {account}")));
     };
     let is_there = |column| row.get::<Option<i64>>(column).map(|value| value.is_some());
@@ -69,6 +77,7 @@ pub async fn month_facts(
         if has_credit { credit_of(&mut *tx, account, details.currency).await? } else { 0 };
     Ok(MonthFacts {
         record: if is_there(14)? { Some(record::read_from(&row, 13)?) } else { None },
+        plans: if is_named(32)? { from_json(&row, 32)? } else { AccountPlans::default() },
         details,
         customer: if is_named(24)? && is_named(25)? {
             Some(read_primary_card(&row, 24)?)
@@ -79,5 +88,33 @@ pub async fn month_facts(
         known: if is_there(3)? { usage::read(&row, 3) } else { Ok(Usage::default()) },
         carried,
         credit_minor,
+        charges_stopped: row.get::<i64>(33)? > 0,
     })
+}
+
+/// Reads what an answer of the gateway settles: a month's record and what its invoice says.
+///
+/// `None` if there is no record.
+///
+/// # Errors
+/// [`DbError::Refused`] if there is a record but no such invoice.
+pub async fn month_charged(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    month: Month,
+    number: &str,
+) -> Result<Option<(BillingRecord, InvoiceBalance)>, DbError> {
+    let query = Query::new(
+        "SELECT r.account_id, r.month, r.state, r.refusals, r.attempted_at, r.grace_until,
+           r.carried_into, r.reason, r.created_at, r.bill, r.plans,
+           i.currency, i.net, i.tax, i.paid, i.refunded, i.credited, i.written_off
+         FROM billing_record r LEFT JOIN invoice i ON i.number = $3
+         WHERE r.account_id = $1 AND r.month = $2",
+    );
+    let row = tx.first(query.bind(account).bind(month).bind(number)).await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.get::<Option<String>>(11)?.is_none() {
+        return Err(DbError::Refused(format!("no invoice {number}")));
+    }
+    Ok(Some((record::read_from(&row, 0)?, invoice::read_balance(&row, 11)?)))
 }

@@ -18,6 +18,7 @@ mod record;
 pub(crate) mod schema;
 mod search;
 mod settle;
+mod steps;
 mod store;
 mod tally;
 mod text;

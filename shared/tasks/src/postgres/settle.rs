@@ -6,23 +6,13 @@ use database::{DbError, Query, Tx};
 use values::Timestamp;
 
 use super::changes::{Changes, Held, Plain, free_keys};
+use super::enqueue::{Laned, answer, insert, is_guarded};
 use super::quota::enqueue_calls;
+use super::steps::{Plans, Steps};
 use crate::engine::{concerns_everyone, run_write};
 use crate::model::chain;
 use crate::sqlite::state;
 use crate::{Enqueued, NewTask, Settle, Settled, Settlement};
-
-/// How long one of its statements may take, so that the server ends it before we hang up.
-const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '9s'";
-
-/// Lets the server plan statements of a job by what it knows of the job's tables, and ours again
-/// by index.
-const SAVEPOINT_AND_USUAL_PLANS: &str = "SAVEPOINT outcome; SET LOCAL enable_seqscan = on;
-    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on;
-    SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = auto";
-const STEADY_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
-    SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// Whether a settlement runs foreign code or stores tasks, and so may wait for others.
 pub(super) fn is_slow(settlement: &Settlement) -> bool {
@@ -99,13 +89,15 @@ async fn settle_slow(
     batch: &mut [Settlement],
     mut lanes: &[i64],
 ) -> Result<Vec<Settled>, DbError> {
-    tx.execute(Query::new(STATEMENT_LIMIT)).await?;
     let held = fence(tx, batch.iter().map(|s| s.row).collect()).await?;
+    let mut steps = Steps::default();
+    let plain_ones = never_refused(batch, lanes, &held);
+    let mut ahead = enqueue_ahead(tx, now, &mut steps, plain_ones).await?;
     let mut seen = HashSet::with_capacity(batch.len());
     let (mut changes, mut answers) = (Changes::default(), Vec::with_capacity(batch.len()));
     let is_keyed = |task: &NewTask| task.stamp.unique_key.is_some();
     let asks_for_keys = batch.iter().any(|s| follow_ups(&s.settle).iter().any(is_keyed));
-    for Settlement { row, token, settle, report } in batch {
+    for (at, Settlement { row, token, settle, report }) in batch.iter_mut().enumerate() {
         let lanes = lanes.split_off(..follow_ups(settle).len()).unwrap_or_default();
         let lease = held.get(row).filter(|held| held.token == *token);
         let Some(lease) = lease.filter(|_| !seen.contains(row)) else {
@@ -115,13 +107,15 @@ async fn settle_slow(
         // Its key is free for each follow-up of this batch. Else keys are freed together at the end:
         // what a final write enqueues itself finds them taken.
         let frees = lease.is_unique && asks_for_keys;
-        let stored = match complete(tx, now, (*row, frees), settle, lanes).await? {
-            Ok(stored) => stored,
-            Err(failed) => {
-                answers.push(failed);
-                continue;
-            }
-        };
+        let stored = ahead.remove(&at);
+        let stored =
+            match complete(tx, now, &mut steps, (*row, frees), settle, (stored, lanes)).await? {
+                Ok(stored) => stored,
+                Err(failed) => {
+                    answers.push(failed);
+                    continue;
+                }
+            };
         seen.insert(*row);
         let plain = plain(settle, now, lease.cancel);
         if frees && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
@@ -133,8 +127,84 @@ async fn settle_slow(
         changes.add(*row, *token, plain, report);
         answers.push(Settled::Done { follow_ups: stored });
     }
+    steps.steady(tx).await?;
     changes.write(tx, now, held).await?;
     Ok(answers)
+}
+
+/// Follow-ups of a settlement: its place in the batch, the tasks and their lanes.
+type FollowUps<'b> = (usize, &'b [NewTask], &'b [i64]);
+
+/// The follow-ups that nothing refuses: no other task may stand for them, and no quota limits them.
+///
+/// None if two settlements are of the same row or ask for the same task: one may fail alone.
+fn never_refused<'b>(
+    batch: &'b [Settlement],
+    mut lanes: &'b [i64],
+    held: &HashMap<i64, Held>,
+) -> Vec<FollowUps<'b>> {
+    let (mut rows, mut ids) = (HashSet::new(), HashSet::new());
+    let mut found = Vec::with_capacity(batch.len());
+    let is_plain = |task: &NewTask| !is_guarded(task) && task.max_waiting.is_none();
+    for (at, Settlement { row, token, settle, report: _ }) in batch.iter().enumerate() {
+        let tasks = follow_ups(settle);
+        let lanes = lanes.split_off(..tasks.len()).unwrap_or_default();
+        if !rows.insert(row) || !tasks.iter().all(|task| ids.insert(task.stamp.task_id)) {
+            return Vec::new();
+        }
+        let holds = held.get(row).is_some_and(|held| held.token == *token);
+        if holds && !tasks.is_empty() && tasks.iter().all(is_plain) {
+            found.push((at, tasks, lanes));
+        }
+    }
+    found
+}
+
+/// Stores follow-ups of a batch at once, ahead of its final writes; answers by place in the batch.
+///
+/// If one of them cannot be stored, none is: each settlement then fails of its own ones alone.
+async fn enqueue_ahead(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    steps: &mut Steps,
+    asked: Vec<FollowUps<'_>>,
+) -> Result<HashMap<usize, Vec<Enqueued>>, DbError> {
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut tasks: Vec<Laned<'_>> = Vec::with_capacity(asked.len());
+    for (_, follow_ups, lanes) in &asked {
+        tasks.extend(follow_ups.iter().zip(lanes.iter().copied()));
+    }
+    steps.begin(tx, Plans::Steady).await?;
+    let stored = match insert(tx, now, &tasks, None).await {
+        Ok(stored) => stored,
+        Err(error) if concerns_everyone(&error) => return Err(error),
+        Err(_) => {
+            steps.undo(tx).await?;
+            return Ok(HashMap::new());
+        }
+    };
+    let mut stored = stored.into_iter();
+    let answer = |(task, new): (&NewTask, bool)| answer(task, !new);
+    let answers = asked.into_iter();
+    Ok(answers
+        .map(|(at, t, _)| (at, t.iter().zip(stored.by_ref()).map(answer).collect()))
+        .collect())
+}
+
+/// Takes back what was stored ahead of a final write that failed.
+async fn take_back(tx: &mut Tx<'_>, stored: &[Enqueued]) -> Result<(), DbError> {
+    let new = stored.iter().filter(|enqueued| !enqueued.existing);
+    let query = Query::new(
+        "WITH gone AS (DELETE FROM mw_envelope WHERE id = ANY($1) RETURNING seq, lane),
+           rows AS (DELETE FROM mw_task t USING gone WHERE t.seq = gone.seq),
+           labels AS (DELETE FROM mw_label l USING gone WHERE l.seq = gone.seq)
+         INSERT INTO mw_tally_piece (lane, entered)
+         SELECT lane, -count(*) FROM gone GROUP BY lane",
+    );
+    let ids: Vec<Vec<u8>> = new.map(|enqueued| enqueued.task_id.as_bytes().to_vec()).collect();
+    tx.execute(query.bind(ids)).await.map(|_| ())
 }
 
 /// The tasks that an outcome asks for.
@@ -183,55 +253,60 @@ async fn fence(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<HashMap<i64, Held>, Db
     tx.all(query.bind(rows)).await?.iter().map(Held::read).collect()
 }
 
-/// Runs the final write step and stores the follow-ups; a failure undoes only these.
+/// Runs the final write step and stores the follow-ups, unless they were `stored` ahead; a failure
+/// undoes only these.
 ///
 /// The row ends here: its follow-ups find its unique key free, if it `frees` one, and its place
 /// within the quota.
 async fn complete(
     tx: &mut Tx<'_>,
     now: Timestamp,
+    steps: &mut Steps,
     (row, frees): (i64, bool),
     settle: &mut Settle,
-    lanes: &[i64],
+    (stored, lanes): (Option<Vec<Enqueued>>, &[i64]),
 ) -> Result<Result<Vec<Enqueued>, Settled>, DbError> {
     let write = match settle {
         Settle::Completed { result: _, write, follow_ups: _ } => write.take(),
         _ => None,
     };
-    let follow_ups = follow_ups(settle);
+    let follow_ups = if stored.is_some() { &[] } else { follow_ups(settle) };
+    let stored = stored.unwrap_or_default();
     if write.is_none() && follow_ups.is_empty() {
-        return Ok(Ok(Vec::new()));
+        return Ok(Ok(stored));
     }
-    let beginning = if write.is_some() { SAVEPOINT_AND_USUAL_PLANS } else { "SAVEPOINT outcome" };
-    tx.batch(beginning).await?;
+    steps.begin(tx, if write.is_some() { Plans::Usual } else { Plans::Steady }).await?;
     let written = async {
         if let Some(write) = write {
             run_write(tx, write).await?;
-            tx.batch(STEADY_PLANS).await?;
         }
-        if frees && !follow_ups.is_empty() {
+        if follow_ups.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        steps.steady(tx).await?;
+        if frees {
             free_keys(tx, now, vec![row]).await?;
         }
-        enqueue_calls(tx, now, (follow_ups, lanes), &[follow_ups.len()], Some(row)).await
+        let sizes = [follow_ups.len()];
+        let answers = enqueue_calls(tx, now, (follow_ups, lanes), &sizes, Some(row)).await?;
+        Ok(answers.into_iter().next().unwrap_or(Ok(Vec::new())))
     };
     let failed = match written.await {
-        Ok(answers) => match answers.into_iter().next().unwrap_or(Ok(Vec::new())) {
-            Ok(stored) => {
-                tx.execute(Query::new("RELEASE outcome")).await?;
-                return Ok(Ok(stored));
-            }
-            Err(refused) => {
-                let transient = refused.is_transient();
-                Settled::WriteFailed { error: refused.to_string(), transient }
-            }
-        },
+        Ok(Ok(new)) => return Ok(Ok(if stored.is_empty() { new } else { stored })),
+        Ok(Err(refused)) => {
+            let transient = refused.is_transient();
+            Settled::WriteFailed { error: refused.to_string(), transient }
+        }
         Err(error) if concerns_everyone(&error) => return Err(error),
         Err(error) => {
             let transient = error.is_transient();
             Settled::WriteFailed { error: chain(&error), transient }
         }
     };
-    tx.execute(Query::new("ROLLBACK TO outcome")).await?;
-    tx.execute(Query::new("RELEASE outcome")).await?;
+    steps.undo(tx).await?;
+    if !stored.is_empty() {
+        steps.steady(tx).await?;
+        take_back(tx, &stored).await?;
+    }
     Ok(Err(failed))
 }

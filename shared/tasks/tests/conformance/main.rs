@@ -110,6 +110,7 @@ suite! {
     outcomes:
         store_the_final_write_and_follow_ups_together,
         undo_a_failing_write_alone,
+        take_back_the_follow_ups_of_a_failing_write_alone,
         undo_the_write_if_a_follow_up_fails,
         survive_a_panicking_write,
         link_follow_ups_to_their_parent;

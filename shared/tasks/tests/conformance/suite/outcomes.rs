@@ -79,6 +79,44 @@ pub(crate) async fn undo_a_failing_write_alone(world: &World) {
     assert_eq!(world.state(id).await, TaskState::Available);
 }
 
+pub(crate) async fn take_back_the_follow_ups_of_a_failing_write_alone(world: &World) {
+    world.domain_table().await;
+    let leases = leased(world, 3).await;
+    let mut follow_ups: Vec<_> = (0..3).map(|_| world.task(JOBS[1])).collect();
+    for task in &mut follow_ups {
+        task.labels = vec!["month-2026-10".to_owned()];
+    }
+    let ids: Vec<_> = follow_ups.iter().map(|task| task.stamp.task_id).collect();
+    let known = world.task(JOBS[1]);
+    world.put(known.clone()).await;
+    let of_second = vec![follow_ups[1].clone(), known.clone()];
+    let batch = vec![
+        settlement(&leases[0], with(insert(1), vec![follow_ups[0].clone()])),
+        settlement(&leases[1], with(insert(1), of_second.clone())),
+        settlement(&leases[2], with(insert(2), vec![follow_ups[2].clone()])),
+    ];
+    let settled = world.store.settle(batch).await.unwrap();
+    let done = |id| {
+        let follow_ups = vec![tasks::Enqueued { task_id: id, existing: false }];
+        Settled::Done { follow_ups }
+    };
+    assert_eq!((&settled[0], &settled[2]), (&done(ids[0]), &done(ids[2])));
+    assert!(matches!(settled[1], Settled::WriteFailed { .. }), "{settled:?}");
+    assert!(world.store.get(ids[1]).await.is_err());
+    assert_eq!(world.state(known.stamp.task_id).await, TaskState::Available, "it was there before");
+    let labelled = || async {
+        let label = Some("month-2026-10".to_owned());
+        world.search(tasks::TaskFilter { label, ..tasks::TaskFilter::default() }).await.len()
+    };
+    assert_eq!(labelled().await, 2);
+    let found = world.store.conservation().await.unwrap();
+    assert!(found.holds(), "{:?}", found.broken().collect::<Vec<_>>());
+    // Asked for once more, it is stored.
+    world.end(&leases[1], with(insert(3), of_second)).await;
+    assert_eq!(labelled().await, 3);
+    assert_eq!(world.domain_rows().await, 3);
+}
+
 pub(crate) async fn undo_the_write_if_a_follow_up_fails(world: &World) {
     world.domain_table().await;
     let leases = leased(world, 3).await;
