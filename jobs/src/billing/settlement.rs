@@ -340,7 +340,9 @@ pub(crate) async fn finish(
     money::update_record(tx, &record, now).await?;
     if state == RecordState::Paid {
         let event = LedgerEvent::PaymentReceived { amount: prepared.attempt.amount };
-        let about = About { account: account.id, number: &prepared.number, month: *month, at: now };
+        let number = &prepared.number;
+        let about = About { account: account.id, number, month: *month, at: now };
+        let balance = balance.ok_or_else(|| DbError::Refused(format!("no invoice {number}")))?;
         book_on(tx, key, &event, &about, &balance).await?;
     }
     if lifts_throttle {

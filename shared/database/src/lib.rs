@@ -23,7 +23,8 @@ pub use error::DbError;
 pub use listener::Listener;
 pub use migration::{Migration, PostgresSql, SchemaRange, SchemaStatus};
 pub use postgres::PostgresSettings;
-use postgres::{PostgresDb, PostgresTransaction};
+pub use postgres::PostgresTx;
+use postgres::{Manner, PostgresDb, PostgresTransaction};
 pub use query::{Query, value_rows};
 use sqlite::{SqliteDb, SqliteTransaction};
 pub use sqlx::{PgConnection, SqliteConnection};
@@ -158,25 +159,34 @@ impl Db {
 
     /// Begins a transaction that writes, whose commit waits for no more than `durability` asks.
     pub async fn begin_with(&self, durability: Durability) -> Result<Transaction, DbError> {
-        match &self.engine {
-            Engine::Sqlite(db) => {
-                Ok(Transaction { engine: Begun::Sqlite(db.begin(durability).await?) })
-            }
-            Engine::Postgres(db) => {
-                Ok(Transaction { engine: Begun::Postgres(db.begin(durability, false).await?) })
-            }
-        }
+        self.begin_as(durability, Manner::Usual).await
     }
 
     /// Begins a transaction like [`Db::begin_with`] whose statements go by index, and by plans made
     /// once, whatever the statistics of the tables say.
     pub async fn begin_steady(&self, durability: Durability) -> Result<Transaction, DbError> {
-        match &self.engine {
-            Engine::Sqlite(_) => self.begin_with(durability).await,
-            Engine::Postgres(db) => {
-                Ok(Transaction { engine: Begun::Postgres(db.begin(durability, true).await?) })
-            }
-        }
+        self.begin_as(durability, Manner::Steady).await
+    }
+
+    /// Begins a transaction like [`Db::begin_steady`] in which a server ends each statement that
+    /// takes more than 9 s.
+    pub async fn begin_steady_within_limit(
+        &self,
+        durability: Durability,
+    ) -> Result<Transaction, DbError> {
+        self.begin_as(durability, Manner::SteadyWithinLimit).await
+    }
+
+    async fn begin_as(
+        &self,
+        durability: Durability,
+        manner: Manner,
+    ) -> Result<Transaction, DbError> {
+        let engine = match &self.engine {
+            Engine::Sqlite(db) => Begun::Sqlite(db.begin(durability).await?),
+            Engine::Postgres(db) => Begun::Postgres(db.begin(durability, manner).await?),
+        };
+        Ok(Transaction { engine })
     }
 
     /// Reads all rows of a query; on SQLite by a connection that cannot write.
@@ -270,7 +280,7 @@ impl Transaction {
             Begun::Sqlite(transaction) => Tx::Sqlite(transaction.connection()),
             Begun::Postgres(transaction) => {
                 let keep = transaction.keeps_statements();
-                Tx::Postgres(transaction.connection(), keep)
+                Tx::postgres(transaction.connection(), keep)
             }
         }
     }
@@ -297,8 +307,8 @@ impl Transaction {
 pub enum Tx<'c> {
     /// On SQLite.
     Sqlite(&'c mut SqliteConnection),
-    /// On PostgreSQL, and whether statements stay prepared on this connection.
-    Postgres(&'c mut PgConnection, bool),
+    /// On PostgreSQL.
+    Postgres(PostgresTx<'c>),
 }
 
 impl<'c> Tx<'c> {
@@ -312,14 +322,23 @@ impl<'c> Tx<'c> {
     /// Statements stay prepared on it if `keep_statements` says so, which a pooler in transaction
     /// mode does not allow.
     pub fn postgres(connection: &'c mut PgConnection, keep_statements: bool) -> Self {
-        Self::Postgres(connection, keep_statements)
+        Self::Postgres(PostgresTx::new(connection, keep_statements))
+    }
+
+    /// Whether a statement has failed and was not undone, as [`Tx::savepoint`] does, so that the
+    /// server runs nothing more in this transaction. SQLite goes on after such a failure.
+    pub fn is_aborted(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(tx) => tx.is_aborted(),
+        }
     }
 
     /// Which engine it runs on.
     pub fn kind(&self) -> EngineKind {
         match self {
             Self::Sqlite(_) => EngineKind::Sqlite,
-            Self::Postgres(..) => EngineKind::Postgres,
+            Self::Postgres(_) => EngineKind::Postgres,
         }
     }
 
@@ -327,7 +346,7 @@ impl<'c> Tx<'c> {
     pub async fn execute(&mut self, query: Query) -> Result<u64, DbError> {
         match self {
             Self::Sqlite(connection) => sqlite::execute(connection, query).await,
-            Self::Postgres(connection, keep) => postgres::execute(connection, *keep, query).await,
+            Self::Postgres(tx) => tx.execute(query).await,
         }
     }
 
@@ -335,7 +354,7 @@ impl<'c> Tx<'c> {
     pub async fn batch(&mut self, sql: &'static str) -> Result<(), DbError> {
         match self {
             Self::Sqlite(connection) => sqlite::batch(connection, sql).await,
-            Self::Postgres(connection, _) => postgres::simple(connection, sql).await,
+            Self::Postgres(tx) => tx.batch(sql).await,
         }
     }
 
@@ -343,7 +362,7 @@ impl<'c> Tx<'c> {
     pub async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(connection) => sqlite::all(connection, query).await,
-            Self::Postgres(connection, keep) => postgres::all(connection, *keep, query).await,
+            Self::Postgres(tx) => tx.all(query).await,
         }
     }
 

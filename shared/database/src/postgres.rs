@@ -52,13 +52,21 @@ const FIRST: &str = concat!(
     "; SET idle_session_timeout = 0; SET default_transaction_isolation = 'read committed'"
 );
 
-/// How a transaction begins, by what its commit waits for and whether its plans are steady; on a
-/// connection that a pooler shares with others it says everything itself.
-///
-/// What is relaxed may be undone by a crash of the server. What is steady goes by index and by
-/// plans made once, so that no statistics, however wrong, make a statement read a whole table. Its
-/// locks end soon after its process has stopped without ending.
-fn beginning(durability: Durability, steady: bool, pooled: bool) -> &'static str {
+/// How the statements of a transaction run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As the server thinks best, without a limit.
+    Usual,
+    /// By index and by plans made once, so that no statistics, however wrong, make a statement read
+    /// a whole table. Its locks end soon after its process has stopped without ending.
+    Steady,
+    /// The same, and the server ends a statement before we would hang up.
+    SteadyWithinLimit,
+}
+
+/// How a transaction begins; on a connection that a pooler shares with others it says everything
+/// itself. What is relaxed may be undone by a crash of the server.
+fn beginning(durability: Durability, manner: Manner, pooled: bool) -> &'static str {
     macro_rules! begin {
         ($($more:expr),*) => {
             if pooled {
@@ -76,16 +84,25 @@ fn beginning(durability: Durability, steady: bool, pooled: bool) -> &'static str
              SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off"
         };
     }
+    macro_rules! limited {
+        () => {
+            "; SET LOCAL statement_timeout = '9s'"
+        };
+    }
     macro_rules! relaxed {
         () => {
             "; SET LOCAL synchronous_commit = off"
         };
     }
-    match (durability, steady) {
-        (Durability::Full, false) => begin!(),
-        (Durability::Relaxed, false) => begin!(relaxed!()),
-        (Durability::Full, true) => begin!(steady!()),
-        (Durability::Relaxed, true) => begin!(steady!(), relaxed!()),
+    match (durability, manner) {
+        (Durability::Full, Manner::Usual) => begin!(),
+        (Durability::Relaxed, Manner::Usual) => begin!(relaxed!()),
+        (Durability::Full, Manner::Steady) => begin!(steady!()),
+        (Durability::Relaxed, Manner::Steady) => begin!(steady!(), relaxed!()),
+        (Durability::Full, Manner::SteadyWithinLimit) => begin!(steady!(), limited!()),
+        (Durability::Relaxed, Manner::SteadyWithinLimit) => {
+            begin!(steady!(), limited!(), relaxed!())
+        }
     }
 }
 
@@ -195,12 +212,12 @@ impl PostgresDb {
     pub(crate) async fn begin(
         &self,
         durability: Durability,
-        steady: bool,
+        manner: Manner,
     ) -> Result<PostgresTransaction, DbError> {
         let connection = self.acquire().await?;
         let mut transaction =
             PostgresTransaction { connection: Some(connection), pooled: self.shared.pooled };
-        let beginning = beginning(durability, steady, self.shared.pooled);
+        let beginning = beginning(durability, manner, self.shared.pooled);
         simple(transaction.connection(), beginning).await?;
         Ok(transaction)
     }
@@ -221,7 +238,7 @@ impl PostgresDb {
         if self.shared.pooled {
             // A pooler may serve the two halves of an unnamed statement by two servers.
             // What it reads of the settings must be the server's, so it sets none.
-            let mut transaction = self.begin(Durability::Full, false).await?;
+            let mut transaction = self.begin(Durability::Full, Manner::Usual).await?;
             let answer = run(transaction.connection(), false).await?;
             transaction.commit().await?;
             return Ok(answer);
@@ -360,6 +377,43 @@ impl Drop for PostgresTransaction {
                 drop(connection.detach());
             }
         });
+    }
+}
+
+/// A transaction on a connection of the server.
+#[derive(Debug)]
+pub struct PostgresTx<'c> {
+    connection: &'c mut PgConnection,
+    keeps_statements: bool,
+    /// The latest statement failed: the next that succeeds can only be one that undoes it.
+    is_aborted: bool,
+}
+
+impl<'c> PostgresTx<'c> {
+    pub(crate) fn new(connection: &'c mut PgConnection, keeps_statements: bool) -> Self {
+        Self { connection, keeps_statements, is_aborted: false }
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted
+    }
+
+    pub(crate) async fn execute(&mut self, query: Query) -> Result<u64, DbError> {
+        let done = execute(self.connection, self.keeps_statements, query).await;
+        self.is_aborted = done.is_err();
+        done
+    }
+
+    pub(crate) async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
+        let done = all(self.connection, self.keeps_statements, query).await;
+        self.is_aborted = done.is_err();
+        done
+    }
+
+    pub(crate) async fn batch(&mut self, sql: &'static str) -> Result<(), DbError> {
+        let done = simple(self.connection, sql).await;
+        self.is_aborted = done.is_err();
+        done
     }
 }
 

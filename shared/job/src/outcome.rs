@@ -67,7 +67,8 @@ impl Outcome {
 
     /// Adds the final write step; it runs in the settling transaction, once, after earlier ones.
     ///
-    /// If it fails, nothing of the outcome is stored and the attempt has failed.
+    /// If it fails, nothing of the outcome is stored and the attempt has failed. A statement in it
+    /// that may fail belongs into a [`Tx::savepoint`]: a server runs nothing after one that failed.
     #[must_use]
     pub fn commit<F>(mut self, write: F) -> Self
     where

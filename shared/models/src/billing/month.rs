@@ -92,29 +92,25 @@ pub async fn month_facts(
     })
 }
 
-/// Reads what an answer of the gateway settles: a month's record and what its invoice says.
-///
-/// `None` if there is no record.
-///
-/// # Errors
-/// [`DbError::Refused`] if there is a record but no such invoice.
+/// Reads what an answer of the gateway settles: a month's record, and what its invoice of that
+/// number says if there is one.
 pub async fn month_charged(
     tx: &mut Tx<'_>,
     account: AccountId,
     month: Month,
     number: &str,
-) -> Result<Option<(BillingRecord, InvoiceBalance)>, DbError> {
+) -> Result<Option<(BillingRecord, Option<InvoiceBalance>)>, DbError> {
     let query = Query::new(
         "SELECT r.account_id, r.month, r.state, r.refusals, r.attempted_at, r.grace_until,
            r.carried_into, r.reason, r.created_at, r.bill, r.plans,
            i.currency, i.net, i.tax, i.paid, i.refunded, i.credited, i.written_off
-         FROM billing_record r LEFT JOIN invoice i ON i.number = $3
+         FROM billing_record r LEFT JOIN invoice i
+           ON i.number = $3 AND i.account_id = r.account_id AND i.month = r.month
          WHERE r.account_id = $1 AND r.month = $2",
     );
     let row = tx.first(query.bind(account).bind(month).bind(number)).await?;
     let Some(row) = row else { return Ok(None) };
-    if row.get::<Option<String>>(11)?.is_none() {
-        return Err(DbError::Refused(format!("no invoice {number}")));
-    }
-    Ok(Some((record::read_from(&row, 0)?, invoice::read_balance(&row, 11)?)))
+    let is_invoiced = row.get::<Option<String>>(11)?.is_some();
+    let balance = is_invoiced.then(|| invoice::read_balance(&row, 11)).transpose()?;
+    Ok(Some((record::read_from(&row, 0)?, balance)))
 }

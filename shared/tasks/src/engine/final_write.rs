@@ -28,6 +28,11 @@ pub(crate) fn concerns_everyone(error: &DbError) -> bool {
 pub(crate) async fn run_write(tx: &mut Tx<'_>, write: FinalWrite) -> Result<(), DbError> {
     let step = AssertUnwindSafe(async { write(tx).await }).catch_unwind();
     match tokio::time::timeout(FINAL_WRITE_LIMIT, step).await {
+        Ok(Ok(Ok(()))) if tx.is_aborted() => Err(DbError::Refused(
+            "a statement of the final write step failed and the step went on; what may fail belongs \
+             into a savepoint"
+                .to_owned(),
+        )),
         Ok(Ok(written)) => written,
         Ok(Err(panic)) => {
             let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

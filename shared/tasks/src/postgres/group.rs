@@ -4,7 +4,7 @@ use database::{DbError, Durability};
 
 use super::lease::start;
 use super::quota::{Answer, enqueue_calls};
-use super::settle::{follow_ups, settle};
+use super::settle::{follow_ups, is_slow, settle};
 use super::wake::News;
 use super::writer::Shared;
 use crate::handover::Reply;
@@ -73,7 +73,12 @@ impl Group {
         }
         let durable = !self.enqueues.is_empty() || !self.settles.is_empty();
         let durability = if durable { Durability::Full } else { Durability::Relaxed };
-        let mut transaction = shared.db.begin_steady(durability).await?;
+        let begun = if self.settlements.iter().any(is_slow) {
+            shared.db.begin_steady_within_limit(durability).await
+        } else {
+            shared.db.begin_steady(durability).await
+        };
+        let mut transaction = begun?;
         let mut tx = transaction.tx();
         let now = shared.clock.now();
         let mut done = Done { enqueued: Vec::new(), settled: Vec::new(), started: Vec::new() };

@@ -90,7 +90,7 @@ async fn settle_slow(
     mut lanes: &[i64],
 ) -> Result<Vec<Settled>, DbError> {
     let held = fence(tx, batch.iter().map(|s| s.row).collect()).await?;
-    let mut steps = Steps::default();
+    let mut steps = Steps::new();
     let plain_ones = never_refused(batch, lanes, &held);
     let mut ahead = enqueue_ahead(tx, now, &mut steps, plain_ones).await?;
     let mut seen = HashSet::with_capacity(batch.len());
@@ -108,6 +108,7 @@ async fn settle_slow(
         // what a final write enqueues itself finds them taken.
         let frees = lease.is_unique && asks_for_keys;
         let stored = ahead.remove(&at);
+        let are_ahead = stored.is_some();
         let stored =
             match complete(tx, now, &mut steps, (*row, frees), settle, (stored, lanes)).await? {
                 Ok(stored) => stored,
@@ -119,7 +120,8 @@ async fn settle_slow(
         seen.insert(*row);
         let plain = plain(settle, now, lease.cancel);
         if frees && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
-            if follow_ups(settle).is_empty() {
+            if are_ahead || follow_ups(settle).is_empty() {
+                steps.steady(tx).await?;
                 free_keys(tx, now, vec![*row]).await?;
             }
             changes.freed(*row);

@@ -1,6 +1,6 @@
 //! Steps of a transaction that may fail alone: savepoints, and the plans that statements go by.
 //!
-//! What one step leaves to be said is said in one message with the beginning of the next.
+//! The end of one step is said in one message with the beginning of the next.
 
 use database::{DbError, Tx};
 
@@ -13,37 +13,39 @@ pub(super) enum Plans {
     Steady,
 }
 
-// Either also limits how long a statement may take, so that the server ends it before we hang up.
 macro_rules! usual {
     () => {
-        "SET LOCAL statement_timeout = '9s'; SET LOCAL enable_seqscan = on; \
-         SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; \
-         SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = auto"
+        "SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; \
+         SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; \
+         SET LOCAL plan_cache_mode = auto"
     };
 }
 macro_rules! steady {
     () => {
-        "SET LOCAL statement_timeout = '9s'; SET LOCAL enable_seqscan = off; \
-         SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
-         SET LOCAL enable_mergejoin = off; SET LOCAL plan_cache_mode = force_generic_plan"
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+         SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+         SET LOCAL plan_cache_mode = force_generic_plan"
     };
 }
 
-/// Where the transaction stands between two steps.
-#[derive(Debug, Default)]
+/// Where a transaction stands between two steps; it begins with steady plans.
+#[derive(Debug)]
 pub(super) struct Steps {
     /// The savepoint of a step that went well is still there.
     is_open: bool,
-    /// The plans now; none before the first step, when they are steady and without a limit.
-    plans: Option<Plans>,
+    plans: Plans,
     /// The plans when the step began, which come back if it is undone.
-    before: Option<Plans>,
+    before: Plans,
 }
 
 impl Steps {
+    pub(super) fn new() -> Self {
+        Self { is_open: false, plans: Plans::Steady, before: Plans::Steady }
+    }
+
     /// Begins a step; the one before it stays done.
     pub(super) async fn begin(&mut self, tx: &mut Tx<'_>, plans: Plans) -> Result<(), DbError> {
-        let change = (self.plans != Some(plans)).then_some(plans);
+        let change = (self.plans != plans).then_some(plans);
         tx.batch(match (self.is_open, change) {
             (false, None) => "SAVEPOINT outcome",
             (true, None) => "RELEASE outcome; SAVEPOINT outcome",
@@ -57,15 +59,15 @@ impl Steps {
             }
         })
         .await?;
-        *self = Self { is_open: true, plans: Some(plans), before: Some(plans) };
+        *self = Self { is_open: true, plans, before: plans };
         Ok(())
     }
 
     /// Goes by steady plans from here on; the step that was begun last goes on.
     pub(super) async fn steady(&mut self, tx: &mut Tx<'_>) -> Result<(), DbError> {
-        if self.plans == Some(Plans::Usual) {
+        if self.plans == Plans::Usual {
             tx.batch(steady!()).await?;
-            self.plans = Some(Plans::Steady);
+            self.plans = Plans::Steady;
         }
         Ok(())
     }

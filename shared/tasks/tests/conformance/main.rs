@@ -55,6 +55,7 @@ suite! {
         block_within_a_batch,
         are_free_for_the_follow_up_of_their_task,
         are_free_for_later_settlements_of_the_batch,
+        are_free_for_later_settlements_beside_plain_follow_ups,
         are_taken_back_by_a_retry;
     leasing:
         goes_by_priority_then_age,
@@ -111,6 +112,7 @@ suite! {
         store_the_final_write_and_follow_ups_together,
         undo_a_failing_write_alone,
         take_back_the_follow_ups_of_a_failing_write_alone,
+        fail_a_write_alone_that_swallows_an_error,
         undo_the_write_if_a_follow_up_fails,
         survive_a_panicking_write,
         link_follow_ups_to_their_parent;

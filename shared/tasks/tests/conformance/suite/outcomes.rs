@@ -1,6 +1,6 @@
 //! Final writes and follow-ups: with the outcome, or not at all.
 
-use database::{DbError, Query};
+use database::{DbError, EngineKind, Query};
 use tasks::{FinalWrite, LeasedTask, Settle, Settled, Settlement, TaskState};
 
 use crate::world::{JOBS, World, completed, settlement};
@@ -115,6 +115,46 @@ pub(crate) async fn take_back_the_follow_ups_of_a_failing_write_alone(world: &Wo
     world.end(&leases[1], with(insert(3), of_second)).await;
     assert_eq!(labelled().await, 3);
     assert_eq!(world.domain_rows().await, 3);
+}
+
+/// A server runs nothing more after a statement that failed; the embedded engine does.
+pub(crate) async fn fail_a_write_alone_that_swallows_an_error(world: &World) {
+    world.domain_table().await;
+    let leases = leased(world, 3).await;
+    let swallowing: FinalWrite = Box::new(|tx| {
+        Box::pin(async move {
+            tx.execute(Query::new("INSERT INTO no_such_table (id) VALUES (7)")).await.ok();
+            Ok(())
+        })
+    });
+    let undoing: FinalWrite = Box::new(|tx| {
+        Box::pin(async move {
+            let tried = tx
+                .savepoint(|tx| {
+                    Box::pin(async move {
+                        tx.execute(Query::new("INSERT INTO no_such_table (id) VALUES (7)")).await
+                    })
+                })
+                .await?;
+            assert!(tried.is_err());
+            Ok(())
+        })
+    });
+    let batch = vec![
+        settlement(&leases[0], with(swallowing, vec![world.task(JOBS[1])])),
+        settlement(&leases[1], with(undoing, Vec::new())),
+        settlement(&leases[2], with(insert(1), Vec::new())),
+    ];
+    let settled = world.store.settle(batch).await.unwrap();
+    match (world.db.kind(), &settled[0]) {
+        (EngineKind::Sqlite, Settled::Done { .. }) => {}
+        (EngineKind::Postgres, Settled::WriteFailed { error, transient: false }) => {
+            assert!(error.contains("savepoint"), "{error}");
+        }
+        _ => panic!("{settled:?}"),
+    }
+    assert!(matches!(settled[1..], [Settled::Done { .. }, Settled::Done { .. }]), "{settled:?}");
+    assert_eq!(world.domain_rows().await, 1);
 }
 
 pub(crate) async fn undo_the_write_if_a_follow_up_fails(world: &World) {

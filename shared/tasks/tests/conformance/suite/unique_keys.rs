@@ -103,6 +103,27 @@ pub(crate) async fn are_free_for_later_settlements_of_the_batch(world: &World) {
     assert_eq!(world.put(world.unique("key")).await, Enqueued { existing: true, ..stored });
 }
 
+/// The holder's own follow-up has no key, so that nothing can refuse it.
+pub(crate) async fn are_free_for_later_settlements_beside_plain_follow_ups(world: &World) {
+    let worker = world.worker().await;
+    world.put(world.unique("key")).await;
+    let holder = world.lease_one(worker).await;
+    world.put(world.task("test/one")).await;
+    let asker = world.lease_one(worker).await;
+    let with = |follow_ups| Settle::Completed { result: None, write: None, follow_ups };
+    let (plain, keyed) = (world.task("test/one"), world.unique("key"));
+    let stored = |task: &tasks::NewTask| {
+        let follow_ups = vec![Enqueued { task_id: task.stamp.task_id, existing: false }];
+        Settled::Done { follow_ups }
+    };
+    let expected = [stored(&plain), stored(&keyed)];
+    let batch =
+        vec![settlement(&holder, with(vec![plain])), settlement(&asker, with(vec![keyed.clone()]))];
+    assert_eq!(world.store.settle(batch).await.unwrap(), expected);
+    let again = world.put(world.unique("key")).await;
+    assert_eq!((again.task_id, again.existing), (keyed.stamp.task_id, true));
+}
+
 pub(crate) async fn are_taken_back_by_a_retry(world: &World) {
     let worker = world.worker().await;
     let first = world.put(world.unique("key")).await;
