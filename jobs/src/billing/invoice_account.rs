@@ -230,7 +230,7 @@ pub(crate) fn settle(
         invoice: Some(prepared.number.clone()),
         charged: taken.then_some(prepared.attempt.amount),
     };
-    tracing::info!(reason = report.reason, month = %prepared.attempt.month, "month settled");
+    tracing::debug!(reason = report.reason, month = %prepared.attempt.month, "month settled");
     let now = cx.now();
     // A payment is told of with its invoice, unless it also ends a throttle.
     let is_told = !taken || prepared.was_throttled;
