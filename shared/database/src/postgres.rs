@@ -143,9 +143,10 @@ impl PostgresSettings {
     /// [`DbError::Url`].
     pub fn shown(&self) -> Result<String, DbError> {
         let options = address::parse(&self.url)?;
-        let (host, port) = (options.get_host(), options.get_port());
+        let socket = options.get_socket().map(|folder| folder.display().to_string());
+        let host = socket.unwrap_or_else(|| options.get_host().to_owned());
         let database = options.get_database().unwrap_or_else(|| options.get_username());
-        Ok(format!("{host}:{port}/{database}"))
+        Ok(format!("{host}:{}/{database}", options.get_port()))
     }
 }
 

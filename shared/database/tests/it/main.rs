@@ -11,6 +11,8 @@ mod outages;
 #[cfg(test)]
 mod pooler;
 #[cfg(test)]
+mod socket;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod transactions;
