@@ -1,6 +1,6 @@
 //! One task per unique key.
 
-use tasks::{Enqueued, PruneLimits, Settle, Settled, StoreError, TaskState};
+use tasks::{Enqueued, NewTask, PruneLimits, Settle, Settled, StoreError, TaskState};
 use values::Span;
 
 use crate::world::{World, completed, settlement};
@@ -87,41 +87,31 @@ pub(crate) async fn are_free_for_the_follow_up_of_their_task(world: &World) {
 }
 
 pub(crate) async fn are_free_for_later_settlements_of_the_batch(world: &World) {
-    let worker = world.worker().await;
-    world.put(world.unique("key")).await;
-    let holder = world.lease_one(worker).await;
-    world.put(world.task("test/one")).await;
-    let asker = world.lease_one(worker).await;
-    let follow_ups = vec![world.unique("key")];
-    let stored = Enqueued { task_id: follow_ups[0].stamp.task_id, existing: false };
-    let batch = vec![
-        settlement(&holder, completed()),
-        settlement(&asker, Settle::Completed { result: None, write: None, follow_ups }),
-    ];
-    let settled = world.store.settle(batch).await.unwrap();
-    assert_eq!(settled[1], Settled::Done { follow_ups: vec![stored] });
-    assert_eq!(world.put(world.unique("key")).await, Enqueued { existing: true, ..stored });
+    are_free_behind(world, Vec::new()).await;
 }
 
 /// The holder's own follow-up has no key, so that nothing can refuse it.
 pub(crate) async fn are_free_for_later_settlements_beside_plain_follow_ups(world: &World) {
+    are_free_behind(world, vec![world.task("test/one")]).await;
+}
+
+/// The holder of a key ends with these follow-ups; a later settlement of the batch asks for the key.
+async fn are_free_behind(world: &World, of_holder: Vec<NewTask>) {
     let worker = world.worker().await;
     world.put(world.unique("key")).await;
     let holder = world.lease_one(worker).await;
     world.put(world.task("test/one")).await;
     let asker = world.lease_one(worker).await;
+    let of_asker = vec![world.unique("key")];
+    let stored = |task: &NewTask| Enqueued { task_id: task.stamp.task_id, existing: false };
+    let expected = [&of_holder, &of_asker]
+        .map(|tasks| Settled::Done { follow_ups: tasks.iter().map(stored).collect() });
     let with = |follow_ups| Settle::Completed { result: None, write: None, follow_ups };
-    let (plain, keyed) = (world.task("test/one"), world.unique("key"));
-    let stored = |task: &tasks::NewTask| {
-        let follow_ups = vec![Enqueued { task_id: task.stamp.task_id, existing: false }];
-        Settled::Done { follow_ups }
-    };
-    let expected = [stored(&plain), stored(&keyed)];
-    let batch =
-        vec![settlement(&holder, with(vec![plain])), settlement(&asker, with(vec![keyed.clone()]))];
+    let next = of_asker[0].stamp.task_id;
+    let batch = vec![settlement(&holder, with(of_holder)), settlement(&asker, with(of_asker))];
     assert_eq!(world.store.settle(batch).await.unwrap(), expected);
     let again = world.put(world.unique("key")).await;
-    assert_eq!((again.task_id, again.existing), (keyed.stamp.task_id, true));
+    assert_eq!(again, Enqueued { task_id: next, existing: true });
 }
 
 pub(crate) async fn are_taken_back_by_a_retry(world: &World) {
