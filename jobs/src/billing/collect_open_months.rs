@@ -69,15 +69,14 @@ impl Job for CollectOpenMonths {
                     report.paid &= matches!(reason, Reason::AlreadyPaid | Reason::PaidByCredit);
                     reason
                 }
-                Ended::Answered { prepared, answer, outcome } => {
+                Ended::Answered(answered) => {
                     let mut transaction = self.db.begin().await?;
-                    let (tx, now) = (&mut transaction.tx(), cx.now());
-                    settlement::finish(tx, &prepared, &answer, &outcome, now).await?;
+                    answered.book(&mut transaction.tx(), cx.now()).await?;
                     transaction.commit().await?;
                     cx.progress(0.9, "a month is settled");
-                    report.paid &= answer == GatewayAnswer::Accepted;
-                    invoices.push(prepared.number.clone());
-                    settlement::reason(&answer)
+                    report.paid &= answered.answer == GatewayAnswer::Accepted;
+                    invoices.push(answered.prepared.number.clone());
+                    settlement::reason(&answered.answer)
                 }
                 waits @ (Ended::Invoiced(_) | Ended::Stopped) => return Ok(waits.outcome()),
             };

@@ -8,8 +8,8 @@ use billing::{GatewayAnswer, Reason, Trigger, next_retry};
 use contract::billing::{
     InvoiceAccount as Payload, InvoiceTrigger, PaymentConfiguration, SendInvoice,
 };
-use database::{Db, Durability};
-use job::{Context, Job, JobError, Outcome, Services};
+use database::{Db, DbError, Durability, Tx};
+use job::{Context, EffectEnd, Job, JobError, Outcome, Services};
 use payments::{ChargeOutcome, Gateway};
 use scheduling::{Scope, TaskOptions, Unique};
 use serde::Serialize;
@@ -67,11 +67,11 @@ impl Job for InvoiceAccount {
         let gateway = open_gateway(&config, &self.environment)?;
         let charging = Charging { db: &self.db, settings: &self.settings, gateway: &gateway };
         let ended = charging.month(cx, account_id, month, trigger).await?;
-        let Ended::Answered { prepared, answer, outcome } = ended else {
+        let Ended::Answered(answered) = ended else {
             return Ok(ended.outcome());
         };
-        let retry = retry(&prepared, &answer, cx.now());
-        let outcome = settle(cx, prepared, answer, outcome);
+        let retry = retry(&answered, cx.now());
+        let outcome = settle(cx, answered);
         Ok(match retry {
             None => outcome,
             Some(at) => {
@@ -103,7 +103,31 @@ pub(crate) enum Ended {
     /// Nothing is charged at the moment.
     Stopped,
     /// The gateway has answered.
-    Answered { prepared: Box<Prepared>, answer: GatewayAnswer, outcome: Box<ChargeOutcome> },
+    Answered(Box<Answered>),
+}
+
+/// What the gateway answered, to be booked.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// What was asked.
+    pub(crate) prepared: Prepared,
+    /// What follows from the answer.
+    pub(crate) answer: GatewayAnswer,
+    /// The answer.
+    pub(crate) outcome: ChargeOutcome,
+    /// The end of the effect, if anybody was asked.
+    end: Option<EffectEnd>,
+}
+
+impl Answered {
+    /// Books it, and that it is known.
+    pub(crate) async fn book(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), DbError> {
+        settlement::finish(tx, &self.prepared, &self.answer, &self.outcome, now).await?;
+        match &self.end {
+            Some(end) => end.write(tx).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Ended {
@@ -113,7 +137,7 @@ impl Ended {
             Self::Settled(reason, invoice) => return ended(reason.as_str(), invoice),
             Self::Invoiced(number) => return ended("invoiced", Some(number)),
             Self::Stopped => "charges are stopped",
-            Self::Answered { .. } => "the gateway has answered",
+            Self::Answered(_) => "the gateway has answered",
         };
         tracing::info!(reason, "the month waits");
         Outcome::snooze(STOPPED_WAIT)
@@ -158,20 +182,25 @@ impl Charging<'_> {
             Started::Ended(ended) => return Ok(ended),
             Started::Charge(prepared) => prepared,
         };
-        let outcome = self.ask(cx, &prepared).await?;
+        let (outcome, end) = self.ask(cx, &prepared).await?;
         cx.progress(0.7, "the gateway has answered");
+        let prepared = *prepared;
         let Some(answer) = outcome.answer() else { return Ok(Ended::Invoiced(prepared.number)) };
-        Ok(Ended::Answered { prepared, answer, outcome: Box::new(outcome) })
+        Ok(Ended::Answered(Box::new(Answered { prepared, answer, outcome, end })))
     }
 
     /// Asks the gateway, once per key.
-    async fn ask(&self, cx: &Context, prepared: &Prepared) -> Result<ChargeOutcome, JobError> {
+    async fn ask(
+        &self,
+        cx: &Context,
+        prepared: &Prepared,
+    ) -> Result<(ChargeOutcome, Option<EffectEnd>), JobError> {
         let charge = match prepared.charge() {
             Ok(charge) => charge,
             Err(error) => {
                 // Nothing was sent: the attempt ends, and the next one takes the card of then.
                 tracing::error!(key = prepared.attempt.key, error = %error, "a charge is unfit");
-                return Ok(ChargeOutcome::Refused { code: settlement::UNFIT.to_owned() });
+                return Ok((ChargeOutcome::Refused { code: settlement::UNFIT.to_owned() }, None));
             }
         };
         let (since, now) = (prepared.attempt.created_at, cx.now());
@@ -190,7 +219,8 @@ impl Charging<'_> {
             let found = self.gateway.reconcile(&charge, since, now).await?;
             found.map(known).transpose()
         };
-        cx.effects().once(&charge.key, call, reconcile).await
+        let (outcome, end) = cx.effects().once_until_settled(&charge.key, call, reconcile).await?;
+        Ok((outcome, Some(end)))
     }
 }
 
@@ -205,7 +235,7 @@ fn known(outcome: ChargeOutcome) -> Result<ChargeOutcome, JobError> {
 }
 
 /// When a declined charge is tried again by itself.
-fn retry(prepared: &Prepared, answer: &GatewayAnswer, now: Timestamp) -> Option<Timestamp> {
+fn retry(Answered { prepared, answer, .. }: &Answered, now: Timestamp) -> Option<Timestamp> {
     match answer {
         GatewayAnswer::Declined { code: _ } | GatewayAnswer::AuthenticationRequired => {
             let grace = prepared.record.grace_until.unwrap_or_else(|| now.after(billing::GRACE));
@@ -218,24 +248,19 @@ fn retry(prepared: &Prepared, answer: &GatewayAnswer, now: Timestamp) -> Option<
 }
 
 /// The outcome whose final write settles the month.
-pub(crate) fn settle(
-    cx: &Context,
-    prepared: Box<Prepared>,
-    answer: GatewayAnswer,
-    outcome: Box<ChargeOutcome>,
-) -> Outcome {
-    let taken = answer == GatewayAnswer::Accepted;
+fn settle(cx: &Context, answered: Box<Answered>) -> Outcome {
+    let Answered { prepared, answer, outcome: _, end: _ } = &*answered;
+    let taken = *answer == GatewayAnswer::Accepted;
     let report = Report {
-        reason: settlement::reason(&answer).as_str(),
+        reason: settlement::reason(answer).as_str(),
         invoice: Some(prepared.number.clone()),
         charged: taken.then_some(prepared.attempt.amount),
     };
     tracing::debug!(reason = report.reason, month = %prepared.attempt.month, "month settled");
-    let now = cx.now();
     // A payment is told of with its invoice, unless it also ends a throttle.
     let is_told = !taken || prepared.was_throttled;
-    let outcome = send(Outcome::completed(report), prepared.number.clone()).commit(move |tx| {
-        Box::pin(async move { settlement::finish(tx, &prepared, &answer, &outcome, now).await })
-    });
+    let (number, now) = (prepared.number.clone(), cx.now());
+    let outcome = send(Outcome::completed(report), number)
+        .commit(move |tx| Box::pin(async move { answered.book(tx, now).await }));
     if is_told { deliver(outcome) } else { outcome }
 }

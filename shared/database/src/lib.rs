@@ -8,6 +8,7 @@
 //! connection of its own ([`Tx::sqlite`], [`Tx::postgres`]).
 
 mod address;
+mod deferred;
 mod error;
 mod listener;
 mod migration;
@@ -24,6 +25,7 @@ pub use listener::Listener;
 pub use migration::{Migration, PostgresSql, SchemaRange, SchemaStatus};
 pub use postgres::PostgresSettings;
 pub use postgres::PostgresTx;
+
 use postgres::{Manner, PostgresDb, PostgresTransaction};
 pub use query::{Query, value_rows};
 use sqlite::{SqliteDb, SqliteTransaction};
@@ -278,10 +280,7 @@ impl Transaction {
     pub fn tx(&mut self) -> Tx<'_> {
         match &mut self.engine {
             Begun::Sqlite(transaction) => Tx::Sqlite(transaction.connection()),
-            Begun::Postgres(transaction) => {
-                let keep = transaction.keeps_statements();
-                Tx::postgres(transaction.connection(), keep)
-            }
+            Begun::Postgres(transaction) => Tx::Postgres(transaction.tx()),
         }
     }
 
@@ -322,7 +321,7 @@ impl<'c> Tx<'c> {
     /// Statements stay prepared on it if `keep_statements` says so, which a pooler in transaction
     /// mode does not allow.
     pub fn postgres(connection: &'c mut PgConnection, keep_statements: bool) -> Self {
-        Self::Postgres(PostgresTx::new(connection, keep_statements))
+        Self::Postgres(PostgresTx::foreign(connection, keep_statements))
     }
 
     /// Whether a statement has failed and was not undone, as [`Tx::savepoint`] does, so that the
@@ -347,6 +346,26 @@ impl<'c> Tx<'c> {
         match self {
             Self::Sqlite(connection) => sqlite::execute(connection, query).await,
             Self::Postgres(tx) => tx.execute(query).await,
+        }
+    }
+
+    /// Runs a statement whose answer nobody waits for: in one message to a server with the next one
+    /// if neither reads or writes the table of the other, else before it.
+    ///
+    /// # Errors
+    /// A server's come with a later statement of the transaction, its commit at the latest.
+    pub async fn defer(&mut self, query: Query) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::execute(connection, query).await.map(|_| ()),
+            Self::Postgres(tx) => tx.defer(query).await,
+        }
+    }
+
+    /// Runs what was deferred so far.
+    pub async fn flush(&mut self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(tx) => tx.flush().await,
         }
     }
 
@@ -387,10 +406,16 @@ impl<'c> Tx<'c> {
     /// Runs `write` so that its failure undoes only what it did, not the whole transaction.
     pub async fn savepoint<T, E, F>(&mut self, write: F) -> Result<Result<T, E>, DbError>
     where
+        E: From<DbError>,
         F: for<'t, 'x> FnOnce(&'t mut Tx<'x>) -> futures_util::future::BoxFuture<'t, Result<T, E>>,
     {
         self.execute(Query::new("SAVEPOINT step")).await?;
-        let outcome = write(self).await;
+        let mut outcome = write(self).await;
+        if outcome.is_ok()
+            && let Err(error) = self.flush().await
+        {
+            outcome = Err(error.into()); // of what it deferred
+        }
         if outcome.is_err() {
             self.execute(Query::new("ROLLBACK TO step")).await?;
         }

@@ -1,5 +1,7 @@
 //! PostgreSQL: a pool of connections, directly or through a pooler such as PgBouncer.
 
+mod transaction;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,6 +12,9 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres};
 use values::Secret;
 
+pub(crate) use transaction::PostgresTransaction;
+pub use transaction::PostgresTx;
+
 use crate::{DbError, Durability, Query, Row, Value, address, pooler};
 
 /// How long to wait for a connection of the pool, or for the server to accept a new one.
@@ -18,10 +23,6 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a statement outside of a transaction may take.
 const ALONE_LIMIT: Duration = Duration::from_mins(1);
-/// How long the end of a transaction may take before its outcome counts as unknown.
-const END_LIMIT: Duration = Duration::from_secs(30);
-/// How long a dropped transaction's rollback may take before its connection is closed instead.
-const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 /// An unused connection is closed after this time.
 const IDLE: Duration = Duration::from_mins(5);
 /// A connection is replaced after this time, so that a switched-over server is noticed.
@@ -216,9 +217,9 @@ impl PostgresDb {
         manner: Manner,
     ) -> Result<PostgresTransaction, DbError> {
         let connection = self.acquire().await?;
-        let mut transaction =
-            PostgresTransaction { connection: Some(connection), pooled: self.shared.pooled };
-        let beginning = beginning(durability, manner, self.shared.pooled);
+        let pooled = self.shared.pooled;
+        let mut transaction = PostgresTransaction::new(connection, pooled);
+        let beginning = beginning(durability, manner, pooled);
         simple(transaction.connection(), beginning).await?;
         Ok(transaction)
     }
@@ -320,102 +321,6 @@ fn connect_options(
         .application_name(&settings.application_name)
         .extra_float_digits(None)
         .disable_statement_logging())
-}
-
-/// Holds a connection from `BEGIN` to the end of the transaction.
-#[derive(Debug)]
-pub(crate) struct PostgresTransaction {
-    connection: Option<PoolConnection<Postgres>>,
-    pooled: bool,
-}
-
-impl PostgresTransaction {
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("held until the transaction ends")
-    }
-
-    pub(crate) fn keeps_statements(&self) -> bool {
-        !self.pooled
-    }
-
-    pub(crate) async fn commit(mut self) -> Result<(), DbError> {
-        // The server answers a failed transaction's COMMIT with a rollback that is no error; the
-        // statement before it makes it one.
-        let commit = simple(self.connection(), "SELECT 1; COMMIT");
-        let done = tokio::time::timeout(END_LIMIT, commit).await;
-        match done {
-            Ok(Ok(())) => {
-                self.connection = None;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(DbError::no_answer()),
-        }
-    }
-
-    pub(crate) async fn rollback(mut self) -> Result<(), DbError> {
-        simple(self.connection(), "ROLLBACK").await?;
-        self.connection = None;
-        Ok(())
-    }
-}
-
-impl Drop for PostgresTransaction {
-    fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else {
-            return;
-        };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            drop(connection.detach());
-            return;
-        };
-        // Others wait for its locks, so it ends at once; a server that does not answer ends it
-        // when it sees the connection closed.
-        runtime.spawn(async move {
-            let rolled_back =
-                tokio::time::timeout(ROLLBACK_LIMIT, simple(&mut connection, "ROLLBACK")).await;
-            if !matches!(rolled_back, Ok(Ok(()))) {
-                drop(connection.detach());
-            }
-        });
-    }
-}
-
-/// A transaction on a connection of the server.
-#[derive(Debug)]
-pub struct PostgresTx<'c> {
-    connection: &'c mut PgConnection,
-    keeps_statements: bool,
-    /// The latest statement failed: the next that succeeds can only be one that undoes it.
-    is_aborted: bool,
-}
-
-impl<'c> PostgresTx<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, keeps_statements: bool) -> Self {
-        Self { connection, keeps_statements, is_aborted: false }
-    }
-
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.is_aborted
-    }
-
-    pub(crate) async fn execute(&mut self, query: Query) -> Result<u64, DbError> {
-        let done = execute(self.connection, self.keeps_statements, query).await;
-        self.is_aborted = done.is_err();
-        done
-    }
-
-    pub(crate) async fn all(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
-        let done = all(self.connection, self.keeps_statements, query).await;
-        self.is_aborted = done.is_err();
-        done
-    }
-
-    pub(crate) async fn batch(&mut self, sql: &'static str) -> Result<(), DbError> {
-        let done = simple(self.connection, sql).await;
-        self.is_aborted = done.is_err();
-        done
-    }
 }
 
 /// Runs statements without arguments in one message.

@@ -7,10 +7,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use database::{Db, DbError, Migration, PostgresSql, Query, SchemaRange};
+use database::{Db, DbError, Migration, PostgresSql, Query, SchemaRange, Tx};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use values::{Clock, TaskId};
+use values::{Clock, TaskId, Timestamp};
 
 use crate::JobError;
 
@@ -81,6 +81,55 @@ impl Effects {
         R: FnOnce(IdempotencyKey) -> RF,
         RF: Future<Output = Result<Option<T>, JobError>>,
     {
+        let (result, is_known) = self.happen(key, call, reconcile).await?;
+        if !is_known {
+            let query = ending(key, "done", Some(encode(&result)?), None, self.clock.now());
+            self.db.execute(query).await?;
+        }
+        Ok(result)
+    }
+
+    /// Like [`Effects::once`], but the end of the effect is yet to be written, in the final write of
+    /// the outcome: a transaction less for a call that is settled at once.
+    ///
+    /// Until then the effect stays `doing`: an attempt cut off in between is repeated by asking
+    /// `reconcile`, and not by what is stored here.
+    ///
+    /// # Errors
+    /// As [`Effects::once`].
+    pub async fn once_until_settled<T, C, CF, R, RF>(
+        &self,
+        key: &str,
+        call: C,
+        reconcile: R,
+    ) -> Result<(T, EffectEnd), JobError>
+    where
+        T: Serialize + DeserializeOwned,
+        C: FnOnce(IdempotencyKey) -> CF,
+        CF: Future<Output = Result<T, JobError>>,
+        R: FnOnce(IdempotencyKey) -> RF,
+        RF: Future<Output = Result<Option<T>, JobError>>,
+    {
+        let (result, is_known) = self.happen(key, call, reconcile).await?;
+        let result_text = if is_known { None } else { Some(encode(&result)?) };
+        let end = EffectEnd { key: key.to_owned(), result: result_text, at: self.clock.now() };
+        Ok((result, end))
+    }
+
+    /// Makes the call unless it is known how it ended; tells whether that is written already.
+    async fn happen<T, C, CF, R, RF>(
+        &self,
+        key: &str,
+        call: C,
+        reconcile: R,
+    ) -> Result<(T, bool), JobError>
+    where
+        T: Serialize + DeserializeOwned,
+        C: FnOnce(IdempotencyKey) -> CF,
+        CF: Future<Output = Result<T, JobError>>,
+        R: FnOnce(IdempotencyKey) -> RF,
+        RF: Future<Output = Result<Option<T>, JobError>>,
+    {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             let message =
                 format!("an effect key has 1 to {MAX_KEY_BYTES} bytes, found {}", key.len());
@@ -88,27 +137,24 @@ impl Effects {
         }
         let given = IdempotencyKey(key.into());
         match self.begin(key).await? {
-            Found::Done(result) => return decode(key, &result),
+            Found::Done(result) => return Ok((decode(key, &result)?, true)),
             Found::Unfinished => {
                 if let Some(result) = reconcile(given.clone()).await? {
-                    self.finish(key, &result).await?;
-                    return Ok(result);
+                    return Ok((result, false));
                 }
                 self.count_call(key).await?;
             }
             Found::New => {}
         }
         match call(given).await {
-            Ok(result) => {
-                self.finish(key, &result).await?;
-                Ok(result)
-            }
+            Ok(result) => Ok((result, false)),
             Err(error) => {
                 let state = match &error {
                     JobError::Permanent(_) => "intent",
                     JobError::Retryable { after: _, cause: _ } | JobError::Cancelled => "unknown",
                 };
-                self.end(key, state, None, Some(error.chain())).await?;
+                let failed = Some(error.chain());
+                self.db.execute(ending(key, state, None, failed, self.clock.now())).await?;
                 Err(error)
             }
         }
@@ -150,35 +196,53 @@ impl Effects {
         );
         self.db.execute(query.bind(key).bind(self.clock.now())).await.map(|_| ())
     }
+}
 
-    async fn finish<T: Serialize>(&self, key: &str, result: &T) -> Result<(), JobError> {
-        let text = serde_json::to_string(result).map_err(|error| {
-            JobError::permanent(format!("an effect's result is not JSON: {error}"))
-        })?;
-        Ok(self.end(key, "done", Some(text), None).await?)
-    }
+/// The end of an effect, to be written with what follows from it.
+#[derive(Debug, Clone)]
+#[must_use = "until it is written, a repeat asks the other side how the effect ended"]
+pub struct EffectEnd {
+    key: String,
+    /// JSON; `None` if it is written already.
+    result: Option<String>,
+    at: Timestamp,
+}
 
-    async fn end(
-        &self,
-        key: &str,
-        state: &str,
-        result: Option<String>,
-        error: Option<String>,
-    ) -> Result<(), DbError> {
-        // What another attempt knows to be done stays so.
-        let query = Query::new(
-            "UPDATE effect SET state = $2, result = $3, error = $4, updated_at = $5
-               WHERE key = $1 AND state <> 'done'",
-        );
-        let query = query.bind(key).bind(state).bind(result).bind(error);
-        self.db.execute(query.bind(self.clock.now())).await.map(|_| ())
+impl EffectEnd {
+    /// Writes it, in the final write of an outcome.
+    ///
+    /// # Errors
+    /// As for any statement.
+    pub async fn write(&self, tx: &mut Tx<'_>) -> Result<(), DbError> {
+        let Some(result) = &self.result else { return Ok(()) };
+        tx.defer(ending(&self.key, "done", Some(result.clone()), None, self.at)).await
     }
+}
+
+/// Writes how an effect ended; what another attempt knows to be done stays so.
+fn ending(
+    key: &str,
+    state: &str,
+    result: Option<String>,
+    error: Option<String>,
+    at: Timestamp,
+) -> Query {
+    let query = Query::new(
+        "UPDATE effect SET state = $2, result = $3, error = $4, updated_at = $5
+           WHERE key = $1 AND state <> 'done'",
+    );
+    query.bind(key).bind(state).bind(result).bind(error).bind(at)
 }
 
 enum Found {
     New,
     Unfinished,
     Done(String),
+}
+
+fn encode<T: Serialize>(result: &T) -> Result<String, JobError> {
+    serde_json::to_string(result)
+        .map_err(|error| JobError::permanent(format!("an effect's result is not JSON: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, JobError> {

@@ -15,7 +15,7 @@ mod services;
 use std::future::Future;
 
 pub use context::{AlertSink, Context, ContextParts, ProgressSink};
-pub use effects::{EFFECTS, Effects, IdempotencyKey};
+pub use effects::{EFFECTS, EffectEnd, Effects, IdempotencyKey};
 pub use error::JobError;
 pub use outcome::{FollowUp, Outcome, OutcomeParts};
 pub use registry::{ErasedJob, Registry, RegistryBuilder, RegistryProblems};

@@ -45,7 +45,7 @@ fn the_file_of_this_repository_is_sound() {
     let manifest = Manifest::parse(DEFAULT_FILE, &rows);
     let manifest = manifest.unwrap_or_else(|problems| panic!("{problems}"));
     assert!(KNOWN.iter().all(|name| manifest.jobs.contains_key(&job(name))));
-    assert_eq!(manifest.worker, WorkerSettings { concurrency: 96, ..WorkerSettings::default() });
+    assert_eq!(manifest.worker, WorkerSettings { concurrency: 112, ..WorkerSettings::default() });
     let allowed = |name| {
         let source = source(name);
         KNOWN.map(|name| u8::from(manifest.allows(&source, &job(name))))

@@ -1,6 +1,8 @@
 //! Both engines for real: what they share, and how PostgreSQL fails.
 
 #[cfg(test)]
+mod deferred;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod listening;

@@ -103,10 +103,52 @@ async fn an_error_may_hold_any_character(engine: EngineKind) {
     assert_eq!(state.as_deref(), Some("unknown"));
 }
 
+/// Its end is stored with what follows from it: until then a repeat asks the other side, and
+/// afterwards nobody.
+async fn an_end_may_wait_for_the_outcome(engine: EngineKind) {
+    let (database, effects) = ledger(engine).await;
+    let asked = AtomicU32::new(0);
+    let key = "charge acct_1 2026-10 1";
+    let attempt = |happens: bool| {
+        let asked = &asked;
+        effects.once_until_settled::<u32, _, _, _, _>(
+            key,
+            async move |_| if happens { Ok(7) } else { panic!("the call is not repeated") },
+            async move |_| {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Ok(Some(7))
+            },
+        )
+    };
+    let state = async || effects.state(key).await.unwrap().unwrap();
+    let (result, end) = attempt(true).await.unwrap();
+    assert_eq!((result, &*state().await), (7, "doing"));
+    // The worker dies, or what follows cannot be stored.
+    let mut lost = database.db.begin().await.unwrap();
+    end.write(&mut lost.tx()).await.unwrap();
+    lost.rollback().await.unwrap();
+    let (result, end) = attempt(false).await.unwrap();
+    assert_eq!((result, &*state().await, asked.load(Ordering::SeqCst)), (7, "doing", 1));
+    let mut settled = database.db.begin().await.unwrap();
+    end.write(&mut settled.tx()).await.unwrap();
+    settled.commit().await.unwrap();
+    assert_eq!(state().await, "done");
+    let (result, end) = attempt(false).await.unwrap();
+    assert_eq!((result, asked.load(Ordering::SeqCst)), (7, 1));
+    let mut again = database.db.begin().await.unwrap();
+    end.write(&mut again.tx()).await.unwrap();
+    again.commit().await.unwrap();
+    // Whoever reads it in the other way finds the same.
+    let unasked = async |_| panic!("it is known");
+    let call = async |_| panic!("the call is not repeated");
+    assert_eq!(effects.once::<u32, _, _, _, _>(key, call, unasked).await.unwrap(), 7);
+}
+
 testkit::on_each_engine!(
     happens_once_wherever_the_call_is_cut_off,
     a_call_that_never_returned_is_reconciled,
     a_definite_refusal_may_be_tried_anew,
     of_two_attempts_at_once_one_makes_the_call,
     an_error_may_hold_any_character,
+    an_end_may_wait_for_the_outcome,
 );

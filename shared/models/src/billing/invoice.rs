@@ -99,7 +99,7 @@ pub async fn issue(tx: &mut Tx<'_>, issue: &Issue<'_>) -> Result<String, DbError
     let query = query.bind(paid.minor).bind(refunded.minor).bind(credited.minor);
     let query = query.bind(written_off.minor).bind(issue.issued_at).bind(issue.due_at);
     let query = query.bind(issue.reason).bind(to_json(issue.details)?);
-    tx.execute(query.bind(to_json(issue.bill)?)).await?;
+    tx.defer(query.bind(to_json(issue.bill)?)).await?;
     Ok(number)
 }
 
@@ -159,8 +159,7 @@ pub async fn store_balance(
            WHERE number = $1",
     );
     let query = query.bind(number).bind(balance.paid.minor).bind(balance.refunded.minor);
-    tx.execute(query.bind(balance.credited.minor).bind(balance.written_off.minor)).await?;
-    Ok(())
+    tx.defer(query.bind(balance.credited.minor).bind(balance.written_off.minor)).await
 }
 
 /// What a customer has to its credit in a currency: paid invoices that were taken back.

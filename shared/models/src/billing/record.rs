@@ -141,8 +141,7 @@ pub async fn insert_record(tx: &mut Tx<'_>, record: &BillingRecord) -> Result<()
     let query = query.bind(amount.minor).bind(total.minor).bind(record.refusals);
     let query = query.bind(record.attempted_at).bind(record.grace_until).bind(record.carried_into);
     let query = query.bind(record.reason.as_str()).bind(record.created_at);
-    tx.execute(query.bind(to_json(&record.bill)?).bind(to_json(&record.plans)?)).await?;
-    Ok(())
+    tx.defer(query.bind(to_json(&record.bill)?).bind(to_json(&record.plans)?)).await
 }
 
 /// Stores how far a record has come; what is frozen in it stays.
@@ -158,8 +157,7 @@ pub async fn update_record(
     let query = query.bind(record.account).bind(record.month).bind(record.state.as_str());
     let query = query.bind(record.refusals).bind(record.attempted_at).bind(record.grace_until);
     let query = query.bind(record.carried_into).bind(record.reason.as_str());
-    tx.execute(query.bind(now)).await?;
-    Ok(())
+    tx.defer(query.bind(now)).await
 }
 
 /// Finds the amounts of months before that were too small to charge and wait for an invoice.
@@ -182,8 +180,7 @@ pub async fn carried_into(tx: &mut Tx<'_>, account: AccountId, into: Month) -> R
         "UPDATE billing_record SET carried_into = $2 WHERE account_id = $1 AND month < $2
            AND state = 'carried_over' AND carried_into IS NULL",
     );
-    tx.execute(query.bind(account).bind(into)).await?;
-    Ok(())
+    tx.defer(query.bind(account).bind(into)).await
 }
 
 /// Whether another month of the account is refused and open.
@@ -230,8 +227,7 @@ pub async fn attempt_by_card(tx: &mut Tx<'_>, attempt: &Attempt) -> Result<(), D
     );
     let query = query.bind(attempt.key.as_str()).bind(attempt.customer.as_deref());
     let query = query.bind(attempt.card.as_deref()).bind(attempt.amount.minor);
-    tx.execute(query.bind(attempt.created_at)).await?;
-    Ok(())
+    tx.defer(query.bind(attempt.created_at)).await
 }
 
 /// Stores how an attempt ended.
@@ -247,8 +243,7 @@ pub async fn end_attempt(
         "UPDATE payment_attempt SET state = $2, payment_id = $3, code = $4, ended_at = $5
            WHERE key = $1",
     );
-    tx.execute(query.bind(key).bind(state).bind(payment).bind(code).bind(now)).await?;
-    Ok(())
+    tx.defer(query.bind(key).bind(state).bind(payment).bind(code).bind(now)).await
 }
 
 /// Reads an attempt by its key.

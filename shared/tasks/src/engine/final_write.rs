@@ -26,7 +26,12 @@ pub(crate) fn concerns_everyone(error: &DbError) -> bool {
 
 /// Runs code of a job inside the writer: neither a panic nor a wait without end may stop it.
 pub(crate) async fn run_write(tx: &mut Tx<'_>, write: FinalWrite) -> Result<(), DbError> {
-    let step = AssertUnwindSafe(async { write(tx).await }).catch_unwind();
+    let step = async {
+        write(tx).await?;
+        // What it deferred fails with it, not with whoever comes next.
+        if tx.is_aborted() { Ok(()) } else { tx.flush().await }
+    };
+    let step = AssertUnwindSafe(step).catch_unwind();
     match tokio::time::timeout(FINAL_WRITE_LIMIT, step).await {
         Ok(Ok(Ok(()))) if tx.is_aborted() => Err(DbError::Refused(
             "a statement of the final write step failed and the step went on; what may fail belongs \

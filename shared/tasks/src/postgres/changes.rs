@@ -87,8 +87,6 @@ pub(super) struct Changes {
     holds: Vec<(i64, String, String)>,
     returns: Vec<i64>,
     reports: Vec<(i64, &'static str, AttemptReport)>,
-    /// Rows whose unique keys are free already.
-    freed: HashSet<i64>,
 }
 
 impl Changes {
@@ -111,11 +109,6 @@ impl Changes {
         }
     }
 
-    /// Notes that a row's unique key is free already.
-    pub(super) fn freed(&mut self, seq: i64) {
-        self.freed.insert(seq);
-    }
-
     /// Writes everything; returns row and token of those that ended.
     pub(super) async fn write(
         self,
@@ -123,7 +116,7 @@ impl Changes {
         now: Timestamp,
         mut held: HashMap<i64, Held>,
     ) -> Result<HashSet<(i64, i64)>, DbError> {
-        let Self { finals, waits, holds, returns, reports, freed } = self;
+        let Self { finals, waits, holds, returns, reports } = self;
         wait(tx, waits).await?;
         hold(tx, now, holds).await?;
         if !returns.is_empty() {
@@ -134,11 +127,6 @@ impl Changes {
             tx.execute(query.bind(returns)).await?;
         }
         let ended = end(tx, now, finals).await?;
-        let has_key = |(seq, held): &&(i64, Held)| held.is_unique && !freed.contains(seq);
-        let unique: Vec<i64> = ended.iter().filter(has_key).map(|(seq, _)| *seq).collect();
-        if !unique.is_empty() {
-            free_keys(tx, now, unique).await?;
-        }
         let tokens = ended.iter().map(|(seq, held)| (*seq, held.token)).collect();
         held.extend(ended);
         let remember = |(row, outcome, report)| {
@@ -192,7 +180,8 @@ async fn hold(
     tx.execute(query.bind(now)).await.map(|_| ())
 }
 
-/// Moves rows whose leases still hold into history; returns what they were.
+/// Moves rows whose leases still hold into history and frees their unique keys, as [`free_keys`]
+/// does; returns what they were.
 async fn end(
     tx: &mut Tx<'_>,
     now: Timestamp,
@@ -215,7 +204,10 @@ async fn end(
              finished_at, worker, started_at, result, error)
            SELECT seq, lane, state, priority, run_at,
              attempt - CASE WHEN started_at IS NULL THEN 0 ELSE uncount END, max_attempts, $7,
-             worker, started_at, result, error FROM gone)
+             worker, started_at, result, error FROM gone),
+         freed AS (
+           DELETE FROM mw_unique u USING gone
+            WHERE gone.is_unique = 1 AND u.seq = gone.seq AND u.until <= $7)
          SELECT seq, token, attempt, worker, started_at, is_unique, 0 FROM gone",
     );
     let column = |read: fn(&Final) -> i64| finals.iter().map(read).collect::<Vec<_>>();

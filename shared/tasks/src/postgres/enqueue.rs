@@ -1,4 +1,4 @@
-//! Storing tasks: two statements for any number of plain ones.
+//! Storing tasks: one statement for any number of plain ones.
 
 use database::{DbError, Query, Tx};
 use values::{Span, Timestamp};
@@ -45,41 +45,56 @@ pub(super) async fn insert(
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = insert_envelopes(tx, now, tasks, seqs).await?;
+    let rows = insert_rows(tx, now, tasks, seqs).await?;
     let mut rows = rows.into_iter().peekable();
     let (mut stored, mut fresh) =
         (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
-    for (task, lane) in tasks {
+    for (task, _) in tasks {
         let row = rows.next_if(|(_, id)| id == task.stamp.task_id.as_bytes());
         stored.push(row.is_some());
-        fresh.extend(row.map(|(seq, _)| (seq, *task, *lane)));
+        fresh.extend(row.map(|(seq, _)| (seq, *task)));
     }
     if rows.next().is_some() {
         return Err(DbError::Column { column: 1, expected: "the ids of the batch, in order" });
     }
-    insert_rows(tx, now, &fresh).await?;
     insert_labels(tx, &fresh).await?;
     Ok(stored)
 }
 
-/// The envelopes that were new: row number and id, in the order of the tasks.
-async fn insert_envelopes(
+/// Inserts envelopes, and the hot rows of those that were new; returns row number and id of these,
+/// in the order of the tasks.
+///
+/// What is `IS TRUE` is looked up in a table made once, and not found by a join.
+async fn insert_rows(
     tx: &mut Tx<'_>,
     now: Timestamp,
     tasks: &[Laned<'_>],
     seqs: Option<&[i64]>,
 ) -> Result<Vec<(i64, Vec<u8>)>, DbError> {
     let query = Query::new(
-        "INSERT INTO mw_envelope (seq, id, lane, enqueued_at, not_after, timeout, stamp, proof,
-           configuration, payload, labels, parent)
-         SELECT coalesce(i.seq, nextval('mw_seq')), i.id, i.lane, $12, i.not_after, i.timeout,
-           i.stamp, i.proof, i.configuration, i.payload, i.labels, i.parent
-           FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[],
-             $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::text[], $11::bytea[])
-             AS i (seq, id, lane, not_after, timeout, stamp, proof, configuration, payload, labels,
-               parent)
-         ON CONFLICT (id) DO NOTHING RETURNING seq, id",
+        "WITH i AS MATERIALIZED (
+           SELECT coalesce(n.seq, nextval('mw_seq')) AS seq, n.id, n.lane, n.not_after, n.timeout,
+             n.stamp, n.proof, n.configuration, n.payload, n.labels, n.parent, n.run_at, n.priority,
+             n.max_attempts, n.is_unique
+             FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[],
+               $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::text[], $11::bytea[],
+               $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
+               AS n (seq, id, lane, not_after, timeout, stamp, proof, configuration, payload,
+                 labels, parent, run_at, priority, max_attempts, is_unique)),
+         e AS (
+           INSERT INTO mw_envelope (seq, id, lane, enqueued_at, not_after, timeout, stamp, proof,
+             configuration, payload, labels, parent)
+           SELECT seq, id, lane, $16, not_after, timeout, stamp, proof, configuration, payload,
+             labels, parent FROM i
+           ON CONFLICT (id) DO NOTHING RETURNING seq, id),
+         t AS (
+           INSERT INTO mw_task (seq, lane, run_at, state, priority, attempt, max_attempts,
+             is_unique)
+           SELECT seq, lane, run_at, 1, priority, 0, max_attempts, is_unique FROM i
+            WHERE (seq IN (SELECT seq FROM e)) IS TRUE)
+         SELECT seq, id FROM e",
     );
+    let run_at = |task: &NewTask| task.stamp.run_at.map_or(now, |run_at| run_at.max(now));
     let query = query
         .bind(list(tasks, |at, _| seqs.map(|seqs| seqs[at])))
         .bind(list(tasks, |_, task| task.stamp.task_id.as_bytes().to_vec()))
@@ -92,6 +107,10 @@ async fn insert_envelopes(
         .bind(list(tasks, |_, task| task.payload.as_bytes().to_vec()))
         .bind(list(tasks, |_, task| labels(task)))
         .bind(list(tasks, |_, task| task.parent.map(|parent| parent.as_bytes().to_vec())))
+        .bind(list(tasks, |_, task| run_at(task).as_micros()))
+        .bind(list(tasks, |_, task| i64::from(task.stamp.priority)))
+        .bind(list(tasks, |_, task| i64::from(task.stamp.max_attempts)))
+        .bind(list(tasks, |_, task| i64::from(task.stamp.unique_key.is_some())))
         .bind(now);
     tx.all(query).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
@@ -105,39 +124,9 @@ fn labels(task: &NewTask) -> Option<String> {
     (!task.labels.is_empty()).then(text)
 }
 
-/// Inserts the hot rows.
-async fn insert_rows(
-    tx: &mut Tx<'_>,
-    now: Timestamp,
-    fresh: &[(i64, &NewTask, i64)],
-) -> Result<(), DbError> {
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    let query = Query::new(
-        "INSERT INTO mw_task (seq, lane, run_at, state, priority, attempt, max_attempts, is_unique)
-         SELECT i.seq, i.lane, i.run_at, 1, i.priority, 0, i.max_attempts, i.is_unique
-           FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-             $6::bigint[]) AS i (seq, lane, run_at, priority, max_attempts, is_unique)",
-    );
-    let column = |read: &dyn Fn(&NewTask) -> i64| -> Vec<i64> {
-        fresh.iter().map(|(_, task, _)| read(task)).collect()
-    };
-    let run_at = |task: &NewTask| task.stamp.run_at.map_or(now, |run_at| run_at.max(now));
-    let query = query
-        .bind(fresh.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>())
-        .bind(fresh.iter().map(|(_, _, lane)| *lane).collect::<Vec<_>>())
-        .bind(column(&|task| run_at(task).as_micros()))
-        .bind(column(&|task| task.stamp.priority.into()))
-        .bind(column(&|task| task.stamp.max_attempts.into()))
-        .bind(column(&|task| task.stamp.unique_key.is_some().into()));
-    tx.execute(query).await?;
-    Ok(())
-}
-
-async fn insert_labels(tx: &mut Tx<'_>, fresh: &[(i64, &NewTask, i64)]) -> Result<(), DbError> {
+async fn insert_labels(tx: &mut Tx<'_>, fresh: &[(i64, &NewTask)]) -> Result<(), DbError> {
     let (mut texts, mut seqs) = (Vec::new(), Vec::new());
-    for (seq, task, _) in fresh {
+    for (seq, task) in fresh {
         texts.extend(task.labels.iter().map(|label| clean(label)));
         seqs.resize(texts.len(), *seq);
     }

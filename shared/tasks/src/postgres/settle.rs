@@ -119,12 +119,10 @@ async fn settle_slow(
             };
         seen.insert(*row);
         let plain = plain(settle, now, lease.cancel);
-        if frees && matches!(plain, Plain::Final { state: _, result: _, uncount: _ }) {
-            if are_ahead || follow_ups(settle).is_empty() {
-                steps.steady(tx).await?;
-                free_keys(tx, now, vec![*row]).await?;
-            }
-            changes.freed(*row);
+        let ends = matches!(plain, Plain::Final { state: _, result: _, uncount: _ });
+        if frees && ends && (are_ahead || follow_ups(settle).is_empty()) {
+            steps.steady(tx).await?;
+            free_keys(tx, now, vec![*row]).await?;
         }
         changes.add(*row, *token, plain, report);
         answers.push(Settled::Done { follow_ups: stored });

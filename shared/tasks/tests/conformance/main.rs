@@ -113,6 +113,7 @@ suite! {
         undo_a_failing_write_alone,
         take_back_the_follow_ups_of_a_failing_write_alone,
         fail_a_write_alone_that_swallows_an_error,
+        fail_a_write_alone_of_what_it_deferred,
         undo_the_write_if_a_follow_up_fails,
         survive_a_panicking_write,
         link_follow_ups_to_their_parent;

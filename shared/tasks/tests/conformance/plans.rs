@@ -116,8 +116,7 @@ async fn the_hot_path_goes_by_index_with_a_million_tasks_waiting() {
         took.entry(kind(&plan)).or_default().push(duration);
     }
     for statement in [
-        "INSERT INTO mw_envelope",
-        "INSERT INTO mw_task",
+        "WITH i AS",
         "SELECT i.at",
         "WITH w AS",
         "WITH gone AS",

@@ -157,6 +157,37 @@ pub(crate) async fn fail_a_write_alone_that_swallows_an_error(world: &World) {
     assert_eq!(world.domain_rows().await, 1);
 }
 
+/// What a final write defers fails with it, or goes with it, and with no other of its group.
+pub(crate) async fn fail_a_write_alone_of_what_it_deferred(world: &World) {
+    world.domain_table().await;
+    let leases = leased(world, 4).await;
+    let row = |id: i64| Query::new("INSERT INTO domain (id) VALUES ($1)").bind(id);
+    let deferring = |id: i64| -> FinalWrite {
+        Box::new(move |tx| Box::pin(async move { tx.defer(row(id)).await }))
+    };
+    let refusing: FinalWrite = Box::new(move |tx| {
+        Box::pin(async move {
+            tx.defer(row(7)).await?;
+            Err(DbError::Refused("the month is closed".to_owned()))
+        })
+    });
+    let batch = vec![
+        settlement(&leases[0], with(deferring(1), Vec::new())),
+        settlement(&leases[1], with(deferring(1), vec![world.task(JOBS[1])])),
+        settlement(&leases[2], with(refusing, Vec::new())),
+        settlement(&leases[3], with(deferring(2), Vec::new())),
+    ];
+    let settled = world.store.settle(batch).await.unwrap();
+    for (at, is_stored) in [true, false, false, true].into_iter().enumerate() {
+        match &settled[at] {
+            Settled::Done { .. } if is_stored => {}
+            Settled::WriteFailed { .. } if !is_stored => {}
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    assert_eq!(world.domain_rows().await, 2);
+}
+
 pub(crate) async fn undo_the_write_if_a_follow_up_fails(world: &World) {
     world.domain_table().await;
     let leases = leased(world, 3).await;
