@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use models::transfer::{
-    self, Counts, ImportOptions, ImportReport, Importer, Kind, LineReader, TransferError,
+    self, Counts, ImportOptions, ImportReport, Importer, Kind, LineProblem, LineReader,
+    TransferError,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +55,10 @@ pub(super) async fn import(invocation: &Invocation, arguments: ImportArguments) 
     let app = invocation.open().await?;
     let options = ImportOptions { keep_going: arguments.keep_going, ..ImportOptions::default() };
     let mut importer = Importer::new(app.db.clone(), options, app.clock.now());
+    // A catalogue that cannot be read is told by `check` and when a worker starts.
+    if let Ok(catalogue) = jobs::catalogue(&app.manifest) {
+        importer = importer.with_catalogue(catalogue);
+    }
     let mut reader = LineReader::new(BufReader::with_capacity(READ_BYTES, source));
     let progress = bar(total);
     let mut line = Vec::new();
@@ -112,28 +117,46 @@ fn failed(error: TransferError) -> anyhow::Error {
 }
 
 fn tell(output: Output, report: &ImportReport) {
-    let ImportReport { lines, accepted, unchanged, rejected, rejected_count } = report;
+    let ImportReport {
+        lines,
+        accepted,
+        unchanged,
+        rejected,
+        rejected_count,
+        warnings,
+        warning_count,
+    } = report;
     if output.is_json() {
         let counts = |counts: &Counts| {
             let Counts { accounts, projects, streams } = counts;
             json!({ "accounts": accounts, "projects": projects, "streams": streams })
         };
-        let rejected: Vec<Value> = rejected
-            .iter()
-            .map(|p| json!({ "line": p.line, "field": p.field, "message": p.message }))
-            .collect();
+        let list = |problems: &[LineProblem]| -> Vec<Value> {
+            let one =
+                |p: &LineProblem| json!({ "line": p.line, "field": p.field, "message": p.message });
+            problems.iter().map(one).collect()
+        };
         output.json(&json!({
             "lines": lines, "accepted": counts(accepted), "unchanged": counts(unchanged),
-            "rejectedCount": rejected_count, "rejected": rejected,
+            "rejectedCount": rejected_count, "rejected": list(rejected),
+            "warningCount": warning_count, "warnings": list(warnings),
         }));
         return;
     }
+    let more = |all: u64, shown: &[LineProblem]| all - u64::try_from(shown.len()).unwrap_or(all);
     for problem in rejected {
         output.error(&problem.to_string());
     }
-    let kept = u64::try_from(rejected.len()).unwrap_or(u64::MAX);
-    if *rejected_count > kept {
-        output.error(&format!("and {} more bad lines", rejected_count - kept));
+    match more(*rejected_count, rejected) {
+        0 => {}
+        more => output.error(&format!("and {more} more bad lines")),
+    }
+    for problem in warnings {
+        output.note(&format!("warning: {problem}; stored, but no such month can be billed"));
+    }
+    match more(*warning_count, warnings) {
+        0 => {}
+        more => output.note(&format!("warning: and {more} more plans that are not sold")),
     }
     output.line(&format!(
         "{lines} lines: {} stored ({} accounts, {} projects, {} streams), {} known already, {rejected_count} refused",

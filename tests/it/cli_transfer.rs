@@ -57,6 +57,20 @@ fn bad_lines_are_named_and_undo_all_unless_told_otherwise() {
 }
 
 #[test]
+fn plans_that_are_not_sold_are_told() {
+    let shell = Shell::new();
+    let line = ACCOUNT.replace('}', r#","plans":[{"broadcast":["sole"]}]}"#);
+    shell.write("accounts.jsonl", line.as_bytes());
+    let ran = shell.run(&["import", "accounts.jsonl"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.starts_with("1 lines: 1 stored"), "{ran:?}");
+    assert!(ran.stderr.contains("warning: line 1, `plans`: `cine.io` sells no"), "{ran:?}");
+    assert!(ran.stderr.contains("did you mean `solo`?"), "{ran:?}");
+    let json = shell.json(&["import", "accounts.jsonl"]);
+    assert_eq!((&json["warningCount"], &json["warnings"][0]["line"]), (&json!(1), &json!(1)));
+}
+
+#[test]
 fn wrong_names_are_refused() {
     let shell = Shell::new();
     shell.run(&["import", "absent.jsonl"]).fails(64, &["cannot read absent.jsonl"]);

@@ -181,6 +181,11 @@ async fn intend(
         created_at: now,
     };
     let mut attempt = money::begin_attempt(tx, attempt).await?;
+    if by_hand && attempt.customer.is_some() {
+        let why = "a charge of it was sent to the payment gateway and its end is not known: only the \
+                   gateway can tell, so `payments` must be configured until then";
+        return Err(JobError::retryable(why));
+    }
     // Last of all: from here on every other invoice waits for this transaction.
     let number = match number {
         Some(number) => number,

@@ -84,6 +84,10 @@ pub struct ImportReport {
     pub rejected: Vec<LineProblem>,
     /// All lines that were refused.
     pub rejected_count: u64,
+    /// The first plans that were stored and are not sold, at most [`Self::MAX_KEPT`].
+    pub warnings: Vec<LineProblem>,
+    /// All of them.
+    pub warning_count: u64,
 }
 
 impl ImportReport {

@@ -111,6 +111,11 @@ impl Workbench {
         self.sections.insert(section.to_owned(), Secret::new(value.to_string()));
     }
 
+    /// Takes a section of the configuration away.
+    pub fn unconfigure(&mut self, section: &str) {
+        self.sections.remove(section);
+    }
+
     /// The bench's own folder; deleted with the bench.
     pub fn folder(&self) -> &Path {
         self.keeper.folder.path()

@@ -60,6 +60,26 @@ async fn a_charge_whose_answer_was_lost_is_found_again(engine: EngineKind) {
     }
 }
 
+/// Without the gateway's configuration nobody can say whether it was paid: it is not asked for again.
+async fn a_charge_whose_answer_was_lost_waits_for_its_gateway(engine: EngineKind) {
+    // The intent is stored; the gateway has answered.
+    for (dies_at, taken) in [(1, 0), (2, 10_000)] {
+        let (mut company, account) = one(engine, TestCard::Good).await;
+        assert!(company.attempt(&ask(account), Cut::DiesAt(dies_at)).await.is_none());
+        assert_eq!(company.taken(), taken);
+        company.unconfigure("payments");
+        let error = company.bill(account, "2014-12").await.unwrap_err();
+        assert!(error.to_string().contains("`payments` must be configured"), "{error}");
+        let record = company.record(account, "2014-12").await;
+        assert_eq!((record.state, record.reason.as_str()), (RecordState::Pending, "charge"));
+        company.pay_by_card();
+        company.bill(account, "2014-12").await.unwrap();
+        assert_eq!((company.gateway.charges().len(), company.taken()), (1, 10_000));
+        assert_eq!(company.record(account, "2014-12").await.state, RecordState::Paid);
+        company.state(account).await;
+    }
+}
+
 /// A gateway forgets a key after a day; the payment is looked up before anything is charged.
 async fn after_a_day_the_payment_is_looked_up_and_not_made_again(engine: EngineKind) {
     let (company, account) = one(engine, TestCard::Good).await;
@@ -125,6 +145,7 @@ async fn the_pdf_is_made_once_and_mailed_once(engine: EngineKind) {
 testkit::on_each_engine!(
     a_cut_at_every_step_ends_as_if_nothing_had_happened,
     a_charge_whose_answer_was_lost_is_found_again,
+    a_charge_whose_answer_was_lost_waits_for_its_gateway,
     after_a_day_the_payment_is_looked_up_and_not_made_again,
     two_at_once_charge_once,
     the_pdf_is_made_once_and_mailed_once,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use billing::{AccountPlans, PlanChange};
+use billing::{AccountPlans, Catalogue, PlanChange};
 use database::{DbError, Tx};
 use values::{AccountId, ProjectId, StreamId, Timestamp};
 
@@ -17,11 +17,42 @@ pub(super) struct Applied {
     pub(super) accepted: Counts,
     pub(super) unchanged: Counts,
     pub(super) problems: Vec<LineProblem>,
+    /// Lines that are stored and will be of use to nobody as they are.
+    pub(super) warnings: Vec<LineProblem>,
 }
 
 impl Applied {
     fn refuse(&mut self, line: u64, (field, message): Fault) {
         self.problems.push(LineProblem { line, field, message });
+    }
+
+    /// Warns of plans held now or later that are not sold: their months could not be billed.
+    fn warn_of_unsold(
+        &mut self,
+        run: &[(u64, &AccountLine)],
+        now: Timestamp,
+        catalogue: Option<&Catalogue>,
+    ) {
+        let Some(catalogue) = catalogue else { return };
+        for (line, account) in run {
+            if self.problems.iter().any(|problem| problem.line == *line) {
+                continue;
+            }
+            let changes = account.plans.as_deref().unwrap_or_default();
+            let begins = |plans: &&PlansLine| plans.from.or(account.created_at).unwrap_or(now);
+            let held = changes.iter().filter(|plans| begins(plans) <= now).max_by_key(begins);
+            let later = changes.iter().filter(|plans| begins(plans) > now);
+            for plans in held.into_iter().chain(later) {
+                let month = begins(&plans).max(now).month();
+                let PlansLine { from: _, broadcast, peer } = plans.clone();
+                let provider = account.billing_provider.as_str();
+                let plans = AccountPlans { broadcast, peer };
+                if let Err(error) = catalogue.hold(provider, &plans, month) {
+                    let (field, message) = (Some("plans".to_owned()), error.to_string());
+                    self.warnings.push(LineProblem { line: *line, field, message });
+                }
+            }
+        }
     }
 
     fn count(&mut self, changes: bool) -> &mut Counts {
@@ -34,6 +65,7 @@ pub(super) async fn apply(
     tx: &mut Tx<'_>,
     lines: &[(u64, Record)],
     now: Timestamp,
+    catalogue: Option<&Catalogue>,
 ) -> Result<Applied, DbError> {
     // What is looked up must still be so when it is written.
     tx.lock("models: import").await?;
@@ -49,6 +81,7 @@ pub(super) async fn apply(
         }
         if !of_accounts.is_empty() {
             apply_accounts(tx, &of_accounts, now, &mut applied).await?;
+            applied.warn_of_unsold(&of_accounts, now, catalogue);
         }
         if !of_projects.is_empty() {
             apply_projects(tx, &of_projects, now, &mut applied).await?;

@@ -1,5 +1,6 @@
 //! Lines in, rows stored: all of a file or nothing, or whatever of it is right.
 
+use billing::Catalogue;
 use database::{Db, DbError, Transaction};
 use values::Timestamp;
 
@@ -33,6 +34,7 @@ pub struct Importer {
     db: Db,
     options: ImportOptions,
     now: Timestamp,
+    catalogue: Option<Catalogue>,
     /// Spans all batches unless bad lines are left out.
     transaction: Option<Transaction>,
     batch: Vec<(u64, Record)>,
@@ -50,6 +52,7 @@ impl Importer {
             db,
             options,
             now,
+            catalogue: None,
             transaction: None,
             batch: Vec::new(),
             problems: Vec::new(),
@@ -58,6 +61,13 @@ impl Importer {
             report: ImportReport::default(),
             ended: false,
         }
+    }
+
+    /// Warns of plans that are not sold, of which [`ImportReport::warnings`] tells.
+    #[must_use]
+    pub fn with_catalogue(mut self, catalogue: Catalogue) -> Self {
+        self.catalogue = Some(catalogue);
+        self
     }
 
     /// Takes the next line, without its line end; `number` counts from 1.
@@ -119,6 +129,9 @@ impl Importer {
         self.report.rejected_count += problems.len() as u64;
         let room = ImportReport::MAX_KEPT - self.report.rejected.len();
         self.report.rejected.extend(problems.into_iter().take(room));
+        self.report.warning_count += applied.warnings.len() as u64;
+        let room = ImportReport::MAX_KEPT - self.report.warnings.len();
+        self.report.warnings.extend(applied.warnings.into_iter().take(room));
         Ok(())
     }
 
@@ -131,7 +144,8 @@ impl Importer {
             Some(transaction) => transaction,
             None => self.db.begin().await?,
         };
-        let applied = match apply(&mut transaction.tx(), &self.batch, self.now).await {
+        let catalogue = self.catalogue.as_ref();
+        let applied = match apply(&mut transaction.tx(), &self.batch, self.now, catalogue).await {
             Ok(applied) => applied,
             Err(cause) => {
                 // The first failure is the one to tell of.

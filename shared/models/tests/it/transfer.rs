@@ -1,6 +1,6 @@
 //! Import and export.
 
-use billing::AccountPlans;
+use billing::{AccountPlans, Catalogue};
 use database::{EngineKind, Query};
 use models::transfer::{
     Counts, ImportOptions, ImportReport, Importer, Kind, TransferError, export,
@@ -307,6 +307,36 @@ async fn plans_begin_with_their_account_or_later(engine: EngineKind) {
     assert_eq!(report.rejected_count, 0);
 }
 
+/// What is held now and later has to be sold then; what was held before is history.
+async fn plans_that_are_not_sold_are_stored_and_told(engine: EngineKind) {
+    let store = Store::new(engine).await;
+    let plans = r#","createdAt":"2024-01-01T00:00:00Z","plans":[{"broadcast":["bygone"]},{"from":"2026-01-01T00:00:00Z","broadcast":["sole","free"]},{"from":"2027-03-01T00:00:00Z","peer":["gratis"]}]}"#;
+    let lines = [
+        account_line(1).replace('}', r#","plans":[{"broadcast":["solo"],"peer":["free"]}]}"#),
+        account_line(2).replace('}', plans),
+        account_line(3).replace('}', r#","plans":[{"peer":["sole"]}]"#), // no object
+        account_line(4)
+            .replace("cine.io", "heroku")
+            .replace('}', r#","plans":[{"peer":["solo"]}]}"#),
+    ];
+    let importer = Importer::new(store.db.clone(), KEEP_GOING, now());
+    let mut importer = importer.with_catalogue(Catalogue::built_in());
+    for (number, line) in (1..).zip(&lines) {
+        importer.push_line(number, line.as_bytes()).await.unwrap();
+    }
+    let report = importer.finish().await.unwrap();
+    assert_eq!((report.accepted.accounts, report.rejected_count), (3, 1));
+    let told: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(report.warning_count, told.len() as u64);
+    let expected = [
+        "line 2, `plans`: `cine.io` sells no broadcast plan `sole` in 2026-10; correct the account or add the plan (did you mean `solo`?)",
+        "line 2, `plans`: `cine.io` sells no peer plan `gratis` in 2027-03; correct the account or add the plan",
+        "line 4, `plans`: `heroku` sells no peer plan `solo` in 2026-10; correct the account or add the plan",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(plans::history(&store.db, account_id(2)).await.unwrap().len(), 3);
+}
+
 async fn a_target_that_fails_ends_the_export(engine: EngineKind) {
     struct Full;
     impl std::io::Write for Full {
@@ -336,5 +366,6 @@ testkit::on_each_engine!(
     exports_usage_that_no_import_takes,
     plans_and_stream_keys_left_out_stay_as_they_are,
     plans_begin_with_their_account_or_later,
+    plans_that_are_not_sold_are_stored_and_told,
     a_target_that_fails_ends_the_export,
 );
