@@ -122,11 +122,20 @@ pub(crate) struct Answered {
 impl Answered {
     /// Books it, and that it is known.
     pub(crate) async fn book(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), DbError> {
-        settlement::finish(tx, &self.prepared, &self.answer, &self.outcome, now).await?;
-        match &self.end {
-            Some(end) => end.write(tx).await,
-            None => Ok(()),
+        let booked = self.write(tx, now).await;
+        if let Err(error) = &booked {
+            let (key, answer) = (&self.prepared.attempt.key, &self.outcome);
+            tracing::error!(key, answer = ?answer, error = %error, "an answer of the gateway is not booked");
         }
+        booked
+    }
+
+    async fn write(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), DbError> {
+        settlement::finish(tx, &self.prepared, &self.answer, &self.outcome, now).await?;
+        if let Some(end) = &self.end {
+            end.write(tx).await?;
+        }
+        tx.flush().await
     }
 }
 

@@ -216,6 +216,11 @@ impl Company {
         self.gateway.charges().iter().map(|charged| charged.amount.minor).sum()
     }
 
+    /// The states of all effects.
+    async fn effects(&self) -> Vec<String> {
+        self.texts("SELECT state FROM effect ORDER BY key").await
+    }
+
     /// The rows of a query of one text each.
     async fn texts(&self, sql: &'static str) -> Vec<String> {
         let rows = self.db.all(Query::new(sql)).await.unwrap();

@@ -71,14 +71,18 @@ pub(crate) fn undoes(sql: &str) -> bool {
     sql.starts_with("ROLLBACK")
 }
 
-/// The table that a plain statement writes to; `None` for all others.
+/// The table that a plain statement writes to; `None` for all others, and for a table that is not
+/// said by its plain name alone.
 fn table(sql: &str) -> Option<&str> {
-    let mut words = words(sql);
-    match (words.next()?, words.next()?) {
-        ("UPDATE", table) => Some(table),
-        ("INSERT", "INTO") | ("DELETE", "FROM") => words.next(),
-        _ => None,
-    }
+    let mut words = sql.split_whitespace();
+    let said = match (words.next()?, words.next()?) {
+        ("UPDATE", said) => said,
+        ("INSERT", "INTO") | ("DELETE", "FROM") => words.next()?,
+        _ => return None,
+    };
+    let table = said.split('(').next()?;
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (!table.is_empty() && table.chars().all(is_plain)).then_some(table)
 }
 
 fn names(sql: &str, table: &str) -> bool {
@@ -150,6 +154,9 @@ mod tests {
             ("SELECT 1", false),
             ("WITH d AS (SELECT 1) INSERT INTO e SELECT * FROM d", false),
             ("SAVEPOINT step", false),
+            ("UPDATE ONLY c SET x = 1", false),
+            ("UPDATE public.invoice SET paid = 1", false),
+            ("DELETE FROM \"invoice\"", false),
         ] {
             assert_eq!(deferred.fits(&query(sql, 0)), fits, "{sql}");
         }

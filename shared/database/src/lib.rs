@@ -350,7 +350,8 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement whose answer nobody waits for: in one message to a server with the next one
-    /// if neither reads or writes the table of the other, else before it.
+    /// if neither names the table that the other writes to, else before it. So its text names every
+    /// table that it touches: no view, function or trigger hides one.
     ///
     /// # Errors
     /// A server's come with a later statement of the transaction, its commit at the latest.

@@ -66,8 +66,8 @@ impl Effects {
     /// not happen, and the call is made again under the same key.
     ///
     /// # Errors
-    /// Those of `call` and `reconcile`; a permanent error of `call` is a definite refusal and
-    /// leaves `intent`, any other leaves `unknown`.
+    /// Those of `call` and `reconcile`; a permanent error of the first `call` is a definite refusal
+    /// and leaves `intent`, any other leaves `unknown`.
     pub async fn once<T, C, CF, R, RF>(
         &self,
         key: &str,
@@ -136,7 +136,9 @@ impl Effects {
             return Err(JobError::permanent(message));
         }
         let given = IdempotencyKey(key.into());
-        match self.begin(key).await? {
+        let found = self.begin(key).await?;
+        let is_new = matches!(found, Found::New);
+        match found {
             Found::Done(result) => return Ok((decode(key, &result)?, true)),
             Found::Unfinished => {
                 if let Some(result) = reconcile(given.clone()).await? {
@@ -149,9 +151,10 @@ impl Effects {
         match call(given).await {
             Ok(result) => Ok((result, false)),
             Err(error) => {
+                // A refusal says nothing of an earlier call whose end is not known.
                 let state = match &error {
-                    JobError::Permanent(_) => "intent",
-                    JobError::Retryable { after: _, cause: _ } | JobError::Cancelled => "unknown",
+                    JobError::Permanent(_) if is_new => "intent",
+                    _ => "unknown",
                 };
                 let failed = Some(error.chain());
                 self.db.execute(ending(key, state, None, failed, self.clock.now())).await?;

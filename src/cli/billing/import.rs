@@ -195,6 +195,7 @@ async fn store(
                 return wrong("month", told);
             }
             money::insert_record(tx, &record).await?;
+            tx.flush().await?; // so that an error is told with its line
         }
     }
     Ok(true)

@@ -82,16 +82,26 @@ async fn a_charge_whose_answer_was_lost_waits_for_its_gateway(engine: EngineKind
 
 /// A gateway forgets a key after a day; the payment is looked up before anything is charged.
 async fn after_a_day_the_payment_is_looked_up_and_not_made_again(engine: EngineKind) {
-    let (company, account) = one(engine, TestCard::Good).await;
-    drop(company.attempt(&ask(account), Cut::Never).await);
-    // The effect's result is lost too, as with a restored database.
-    company.db.execute(Query::new("DELETE FROM effect")).await.unwrap();
-    company.gateway.forget_keys();
-    company.set("2015-01-04T09:00:00Z");
-    let done = company.bill(account, "2014-12").await.unwrap();
-    assert_eq!(done.result["reason"], "charged");
-    assert_eq!(company.gateway.charges().len(), 1);
-    company.state(account).await;
+    for behaves in [TestCard::Good, TestCard::Declined, TestCard::AuthenticationRequired] {
+        let (calm, account) = one(engine, behaves).await;
+        let reason = calm.bill(account, "2014-12").await.unwrap().result["reason"].clone();
+        // With the effect, whose end was lost, and without, as with a restored database.
+        for effect_is_lost in [false, true] {
+            let (company, account) = one(engine, behaves).await;
+            drop(company.attempt(&ask(account), Cut::Never).await.unwrap().unwrap());
+            assert_eq!(company.effects().await, ["doing"]);
+            if effect_is_lost {
+                company.db.execute(Query::new("DELETE FROM effect")).await.unwrap();
+            }
+            company.gateway.forget_keys();
+            company.set("2015-01-04T09:00:00Z");
+            let done = company.bill(account, "2014-12").await.unwrap();
+            assert_eq!(done.result["reason"], reason, "{behaves:?}");
+            assert_eq!(company.gateway.charges().len(), calm.gateway.charges().len());
+            assert_eq!(company.effects().await, ["done"]);
+            company.state(account).await;
+        }
+    }
 }
 
 /// Fault 4 again: two workers bill the same months at the same time.

@@ -144,6 +144,21 @@ async fn an_end_may_wait_for_the_outcome(engine: EngineKind) {
     assert_eq!(effects.once::<u32, _, _, _, _>(key, call, unasked).await.unwrap(), 7);
 }
 
+/// A call that happened and whose answer was lost is asked about, whatever a later call says.
+async fn a_refusal_does_not_undo_an_earlier_call(engine: EngineKind) {
+    let (_database, effects) = ledger(engine).await;
+    let key = "charge acct_1 2026-10 1";
+    let happens = async |_| Ok(7_u32);
+    let (_, end) = effects.once_until_settled(key, happens, async |_| Ok(None)).await.unwrap();
+    drop(end); // what follows could not be stored
+    let refused = async |_| Err::<u32, _>(JobError::permanent("the key was revoked"));
+    effects.once(key, refused, async |_| Ok(None)).await.unwrap_err();
+    assert_eq!(effects.state(key).await.unwrap().as_deref(), Some("unknown"));
+    let call = async |_| panic!("the call is not repeated");
+    let found = effects.once::<u32, _, _, _, _>(key, call, async |_| Ok(Some(7))).await;
+    assert_eq!(found.unwrap(), 7);
+}
+
 testkit::on_each_engine!(
     happens_once_wherever_the_call_is_cut_off,
     a_call_that_never_returned_is_reconciled,
@@ -151,4 +166,5 @@ testkit::on_each_engine!(
     of_two_attempts_at_once_one_makes_the_call,
     an_error_may_hold_any_character,
     an_end_may_wait_for_the_outcome,
+    a_refusal_does_not_undo_an_earlier_call,
 );

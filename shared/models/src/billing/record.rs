@@ -128,7 +128,8 @@ pub async fn records_of_month(
 /// Writes the record of a month for the first time.
 ///
 /// # Errors
-/// A conflict if there is one already: a month is billed once.
+/// A conflict if there is one already: a month is billed once. A server's comes with a later
+/// statement, see [`Tx::defer`].
 pub async fn insert_record(tx: &mut Tx<'_>, record: &BillingRecord) -> Result<(), DbError> {
     let Bill { list_price, amount, total, .. } = &record.bill;
     let query = Query::new(
