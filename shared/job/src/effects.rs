@@ -81,9 +81,8 @@ impl Effects {
         R: FnOnce(IdempotencyKey) -> RF,
         RF: Future<Output = Result<Option<T>, JobError>>,
     {
-        let (result, is_known) = self.happen(key, call, reconcile).await?;
-        if !is_known {
-            let query = ending(key, "done", Some(encode(&result)?), None, self.clock.now());
+        let (result, end) = self.once_until_settled(key, call, reconcile).await?;
+        if let EffectEnd(Some(query)) = end {
             self.db.execute(query).await?;
         }
         Ok(result)
@@ -110,26 +109,6 @@ impl Effects {
         R: FnOnce(IdempotencyKey) -> RF,
         RF: Future<Output = Result<Option<T>, JobError>>,
     {
-        let (result, is_known) = self.happen(key, call, reconcile).await?;
-        let result_text = if is_known { None } else { Some(encode(&result)?) };
-        let end = EffectEnd { key: key.to_owned(), result: result_text, at: self.clock.now() };
-        Ok((result, end))
-    }
-
-    /// Makes the call unless it is known how it ended; tells whether that is written already.
-    async fn happen<T, C, CF, R, RF>(
-        &self,
-        key: &str,
-        call: C,
-        reconcile: R,
-    ) -> Result<(T, bool), JobError>
-    where
-        T: Serialize + DeserializeOwned,
-        C: FnOnce(IdempotencyKey) -> CF,
-        CF: Future<Output = Result<T, JobError>>,
-        R: FnOnce(IdempotencyKey) -> RF,
-        RF: Future<Output = Result<Option<T>, JobError>>,
-    {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             let message =
                 format!("an effect key has 1 to {MAX_KEY_BYTES} bytes, found {}", key.len());
@@ -139,17 +118,17 @@ impl Effects {
         let found = self.begin(key).await?;
         let is_new = matches!(found, Found::New);
         match found {
-            Found::Done(result) => return Ok((decode(key, &result)?, true)),
+            Found::Done(result) => return Ok((decode(key, &result)?, EffectEnd(None))),
             Found::Unfinished => {
                 if let Some(result) = reconcile(given.clone()).await? {
-                    return Ok((result, false));
+                    return self.happened(key, result);
                 }
                 self.count_call(key).await?;
             }
             Found::New => {}
         }
         match call(given).await {
-            Ok(result) => Ok((result, false)),
+            Ok(result) => self.happened(key, result),
             Err(error) => {
                 // A refusal says nothing of an earlier call whose end is not known.
                 let state = match &error {
@@ -161,6 +140,15 @@ impl Effects {
                 Err(error)
             }
         }
+    }
+
+    /// A result, with the end that stores it.
+    fn happened<T: Serialize>(&self, key: &str, result: T) -> Result<(T, EffectEnd), JobError> {
+        let text = serde_json::to_string(&result).map_err(|error| {
+            JobError::permanent(format!("an effect's result is not JSON: {error}"))
+        })?;
+        let query = ending(key, "done", Some(text), None, self.clock.now());
+        Ok((result, EffectEnd(Some(query))))
     }
 
     /// The state of an effect, for reports and tests.
@@ -204,21 +192,21 @@ impl Effects {
 /// The end of an effect, to be written with what follows from it.
 #[derive(Debug, Clone)]
 #[must_use = "until it is written, a repeat asks the other side how the effect ended"]
-pub struct EffectEnd {
-    key: String,
-    /// JSON; `None` if it is written already.
-    result: Option<String>,
-    at: Timestamp,
-}
+pub struct EffectEnd(
+    /// `None` if it is written already.
+    Option<Query>,
+);
 
 impl EffectEnd {
     /// Writes it, in the final write of an outcome.
     ///
     /// # Errors
-    /// As for any statement.
+    /// As [`Tx::defer`].
     pub async fn write(&self, tx: &mut Tx<'_>) -> Result<(), DbError> {
-        let Some(result) = &self.result else { return Ok(()) };
-        tx.defer(ending(&self.key, "done", Some(result.clone()), None, self.at)).await
+        match &self.0 {
+            Some(query) => tx.defer(query.clone()).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -241,11 +229,6 @@ enum Found {
     New,
     Unfinished,
     Done(String),
-}
-
-fn encode<T: Serialize>(result: &T) -> Result<String, JobError> {
-    serde_json::to_string(result)
-        .map_err(|error| JobError::permanent(format!("an effect's result is not JSON: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, JobError> {
