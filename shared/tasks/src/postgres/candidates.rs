@@ -80,6 +80,7 @@ impl Candidate {
 }
 
 /// What was found and locked.
+#[derive(Default)]
 pub(super) struct Found {
     /// Best first; maybe more than were wanted.
     pub(super) candidates: Vec<Candidate>,
@@ -114,6 +115,9 @@ pub(super) async fn candidates(
     served: &[Served<'_>],
     (above, wanted): (i64, usize),
 ) -> Result<Found, DbError> {
+    if served.is_empty() {
+        return Ok(Found::default());
+    }
     let mut probes: Vec<Probe> = Vec::with_capacity(served.len() * 3);
     for (at, Served { lane, place: _, most }) in served.iter().enumerate() {
         for priority in (above + 1..=2).rev() {
@@ -123,7 +127,7 @@ pub(super) async fn candidates(
         }
     }
     let mut found = Vec::new();
-    if served.len() <= 1 {
+    if served.len() == 1 {
         ask(tx, now, served, probes.iter_mut().collect(), (LOCKED, wanted), &mut found).await?;
         found.sort_unstable_by_key(Candidate::rank);
         let ends = ends(now, served, &probes);

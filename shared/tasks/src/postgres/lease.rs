@@ -17,14 +17,44 @@ use crate::{LeaseRequest, LeasedTask, StoredTask};
 /// The most tasks one request is given.
 const MAX_LEASE: usize = 5_000;
 
+/// What limits keep back that will move.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeptBack {
+    #[default]
+    Nothing,
+    /// Tasks of some lanes, or more of them.
+    Something,
+    /// No lane has room, so that there is nothing to look for.
+    Everything,
+}
+
+impl KeptBack {
+    fn of(is_limited: bool, is_full: bool) -> Self {
+        match (is_limited, is_full) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::Something,
+            (true, true) => Self::Everything,
+        }
+    }
+
+    /// What is kept back from all who ask.
+    pub(super) fn of_all(all: &[Self]) -> Self {
+        match all {
+            [] => Self::Nothing,
+            all if all.iter().all(|kept| *kept == Self::Everything) => Self::Everything,
+            all if all.iter().all(|kept| *kept == Self::Nothing) => Self::Nothing,
+            _ => Self::Something,
+        }
+    }
+}
+
 /// What a lease request was given.
 #[derive(Default)]
 pub(super) struct Leased {
     pub(super) tasks: Vec<LeasedTask>,
     /// When a used up rate lets a task start.
     pub(super) next_start: Option<Timestamp>,
-    /// Whether a limit that will move keeps tasks back.
-    pub(super) limited: bool,
+    pub(super) kept_back: KeptBack,
     /// Whether other processes hold just now what might have been leased.
     pub(super) again: bool,
     /// Whether tasks that were found did not fit beside the others.
@@ -80,6 +110,7 @@ async fn lease_once(
     let served =
         served.into_iter().map(|(lane, place)| Served { lane, place, most: room.most(place) });
     let served: Vec<Served<'_>> = served.filter(|served| served.most > 0).collect();
+    let kept_back = KeptBack::of(limited, served.is_empty());
     let above = request.above.map_or(-1, i64::from);
     let found = candidates(tx, now, floors, &served, (above, wanted)).await?;
     let Found { candidates: found, ends, mut left, busy: again } = found;
@@ -91,7 +122,7 @@ async fn lease_once(
             limits::keep(tx, &room).await?;
         }
         floors.raise(ends, left.into_iter());
-        return Ok(Some(Leased { next_start, limited, again, ..Leased::default() }));
+        return Ok(Some(Leased { next_start, kept_back, again, ..Leased::default() }));
     }
     let mut counted: Vec<usize> = found.iter().map(|candidate| candidate.served).collect();
     counted.sort_unstable();
@@ -129,7 +160,7 @@ async fn lease_once(
         floors.raise(ends, left.into_iter());
     }
     let again = tasks.is_empty() && !busy.is_empty();
-    Ok(Some(Leased { tasks, next_start: None, limited, again, refused }))
+    Ok(Some(Leased { tasks, next_start: None, kept_back, again, refused }))
 }
 
 /// Leases the tasks and reads what they are, in the order they are to run; `None` if the worker is

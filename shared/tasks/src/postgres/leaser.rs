@@ -15,7 +15,7 @@ use values::{Clock, Timestamp};
 
 use super::candidates::{Floors, next_due};
 use super::lanes::Lanes;
-use super::lease::{lease, unlease};
+use super::lease::{KeptBack, lease, unlease};
 use super::operate::offer_held;
 use super::wake::Bell;
 use crate::handover::{Handover, Orphans, Reply};
@@ -71,7 +71,7 @@ struct Found {
     leased: Vec<(usize, Vec<LeasedTask>)>,
     next_due: Option<Timestamp>,
     next_start: Option<Timestamp>,
-    limited: bool,
+    kept_back: KeptBack,
     again: bool,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Leaser {
     look: bool,
     /// Whether tasks that wait for their time may have come or changed.
     look_for_due: bool,
-    limited: bool,
+    kept_back: KeptBack,
     /// When the next task is due that waits for its time or for a rate.
     next_due: Option<Timestamp>,
     /// The same for a rate, by a clock that does not jump.
@@ -127,7 +127,7 @@ impl Leaser {
             floors: Floors::default(),
             look: true,
             look_for_due: true,
-            limited: false,
+            kept_back: KeptBack::Nothing,
             next_due: None,
             next_start: None,
             polled_at: now,
@@ -179,7 +179,7 @@ impl Leaser {
         if news.back {
             self.floors.forget();
         }
-        self.look |= news.tasks || news.back || (news.room && self.limited);
+        self.look |= news.tasks || news.back || (news.room && self.kept_back != KeptBack::Nothing);
         self.look_for_due |= news.tasks || news.back;
         true
     }
@@ -233,8 +233,11 @@ impl Leaser {
         wait.max(self.pause()).max(SHORTEST_WAIT)
     }
 
-    /// When to look again because tasks keep coming.
+    /// When to look again because tasks keep coming, and there is room for them.
     fn next_soon(&self) -> Option<Instant> {
+        if self.kept_back == KeptBack::Everything {
+            return None; // whoever makes room tells of it, or has it
+        }
         self.found_at.filter(|at| at.elapsed() < KEEPS_COMING)?;
         Some(self.looked_at + SOON.max(self.look_took * 2))
     }
@@ -268,7 +271,7 @@ impl Leaser {
         match looked.unwrap_or_else(|_| Err(DbError::no_answer())) {
             Ok(found) => {
                 (self.looked_at, self.look_took) = (Instant::now(), began.elapsed());
-                (self.look, self.pause_until, self.limited) = (false, None, found.limited);
+                (self.look, self.pause_until, self.kept_back) = (false, None, found.kept_back);
                 if full {
                     (self.full_at, self.full_took) = (self.looked_at, self.look_took);
                 }
@@ -328,20 +331,23 @@ impl Leaser {
                 self.floors.forget();
             }
         }
+        let mut kept_back = Vec::with_capacity(self.parked.len());
         for (at, parked) in self.parked.iter().enumerate() {
             let leased = lease(&mut tx, &parked.request, now, &lanes, &mut self.floors).await?;
             // Who is gone hears so at once, and comes back as another.
             let Some(leased) = leased else {
+                kept_back.push(KeptBack::Nothing);
                 found.leased.push((at, Vec::new()));
                 continue;
             };
+            kept_back.push(leased.kept_back);
             found.next_start = found.next_start.into_iter().chain(leased.next_start).min();
-            found.limited |= leased.limited;
             found.again |= leased.again;
             if !leased.tasks.is_empty() {
                 found.leased.push((at, leased.tasks));
             }
         }
+        found.kept_back = KeptBack::of_all(&kept_back);
         found.next_due = self.next_due.filter(|due| *due > now);
         if found.leased.len() < self.parked.len()
             && (self.look_for_due || self.next_due != found.next_due)
