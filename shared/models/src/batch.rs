@@ -41,14 +41,24 @@ pub(crate) async fn insert<T: Sync, const COLUMNS: usize>(
 ) -> Result<u64, DbError> {
     let mut changed = 0;
     for part in parts(items) {
-        let rows = value_rows(part.len(), COLUMNS);
-        let mut query = Query::built(format!("{into} {rows} {conflict}"));
-        for value in part.iter().flat_map(&row) {
-            query.push(value);
-        }
-        changed += tx.execute(query).await?;
+        changed += tx.execute(insertion(into, conflict, part, &row)).await?;
     }
     Ok(changed)
+}
+
+/// The statement that inserts these few items, at least one.
+pub(crate) fn insertion<T, const COLUMNS: usize>(
+    into: &str,
+    conflict: &str,
+    items: &[T],
+    row: impl Fn(&T) -> [Value; COLUMNS],
+) -> Query {
+    let rows = value_rows(items.len(), COLUMNS);
+    let mut query = Query::built(format!("{into} {rows} {conflict}"));
+    for value in items.iter().flat_map(row) {
+        query.push(value);
+    }
+    query
 }
 
 /// Runs `head (keys) tail` for all keys; `fixed` are the arguments before the keys.

@@ -1,11 +1,11 @@
 //! The ledger: every event is posted once, and its postings sum to zero.
 
 use billing::{Balances, LedgerAccount, LedgerEvent};
-use database::{DbError, Query, Row, Tx, value_rows};
+use database::{DbError, Query, Row, Tx};
 use values::{AccountId, Currency, Money, Month, Timestamp};
 
-use crate::Reader;
 use crate::reader::parsed;
+use crate::{Reader, batch};
 
 /// One posting, as reports and exports show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,25 +51,25 @@ pub async fn post(
 ) -> Result<(), DbError> {
     let About { account, number, month, at } = *about;
     let entry = event.entry().map_err(|error| DbError::Refused(error.to_string()))?;
-    let postings = entry.postings();
-    if postings.is_empty() {
+    if entry.postings().is_empty() {
         return Ok(());
     }
-    let mut query = Query::built(format!(
+    let into =
         "INSERT INTO ledger_entry (event, ledger_account, currency, minor, account_id, number,
-           month, at) VALUES {} ON CONFLICT (event, ledger_account) DO NOTHING",
-        value_rows(postings.len(), 8)
-    ));
-    for posting in postings {
-        query.push(name);
-        query.push(posting.account.as_str());
-        query.push(posting.amount.currency.to_string());
-        query.push(posting.amount.minor);
-        query.push(account);
-        query.push(number);
-        query.push(month);
-        query.push(at);
-    }
+      month, at) VALUES";
+    let conflict = "ON CONFLICT (event, ledger_account) DO NOTHING";
+    let query = batch::insertion(into, conflict, entry.postings(), |posting| {
+        [
+            name.into(),
+            posting.account.as_str().into(),
+            posting.amount.currency.to_string().into(),
+            posting.amount.minor.into(),
+            account.into(),
+            number.into(),
+            month.into(),
+            at.into(),
+        ]
+    });
     tx.defer(query).await
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Applied {
     pub(super) accepted: Counts,
     pub(super) unchanged: Counts,
     pub(super) problems: Vec<LineProblem>,
-    /// Lines that are stored and will be of use to nobody as they are.
+    /// Of lines that are stored: what a person should look at.
     pub(super) warnings: Vec<LineProblem>,
 }
 
@@ -29,28 +29,22 @@ impl Applied {
     /// Warns of plans held now or later that are not sold: their months could not be billed.
     fn warn_of_unsold(
         &mut self,
-        run: &[(u64, &AccountLine)],
+        (line, account): (u64, &AccountLine),
         now: Timestamp,
-        catalogue: Option<&Catalogue>,
+        catalogue: &Catalogue,
     ) {
-        let Some(catalogue) = catalogue else { return };
-        for (line, account) in run {
-            if self.problems.iter().any(|problem| problem.line == *line) {
-                continue;
-            }
-            let changes = account.plans.as_deref().unwrap_or_default();
-            let begins = |plans: &&PlansLine| plans.from.or(account.created_at).unwrap_or(now);
-            let held = changes.iter().filter(|plans| begins(plans) <= now).max_by_key(begins);
-            let later = changes.iter().filter(|plans| begins(plans) > now);
-            for plans in held.into_iter().chain(later) {
-                let month = begins(&plans).max(now).month();
-                let PlansLine { from: _, broadcast, peer } = plans.clone();
-                let provider = account.billing_provider.as_str();
-                let plans = AccountPlans { broadcast, peer };
-                if let Err(error) = catalogue.hold(provider, &plans, month) {
-                    let (field, message) = (Some("plans".to_owned()), error.to_string());
-                    self.warnings.push(LineProblem { line: *line, field, message });
-                }
+        let changes = account.plans.as_deref().unwrap_or_default();
+        let begins = |plans: &&PlansLine| plans.from.or(account.created_at).unwrap_or(now);
+        let held = changes.iter().filter(|plans| begins(plans) <= now).max_by_key(begins);
+        let later = changes.iter().filter(|plans| begins(plans) > now);
+        for plans in held.into_iter().chain(later) {
+            let month = begins(&plans).max(now).month();
+            let PlansLine { from: _, broadcast, peer } = plans.clone();
+            let provider = account.billing_provider.as_str();
+            let plans = AccountPlans { broadcast, peer };
+            if let Err(error) = catalogue.hold(provider, &plans, month) {
+                let (field, message) = (Some("plans".to_owned()), error.to_string());
+                self.warnings.push(LineProblem { line, field, message });
             }
         }
     }
@@ -80,8 +74,7 @@ pub(super) async fn apply(
             }
         }
         if !of_accounts.is_empty() {
-            apply_accounts(tx, &of_accounts, now, &mut applied).await?;
-            applied.warn_of_unsold(&of_accounts, now, catalogue);
+            apply_accounts(tx, &of_accounts, (now, catalogue), &mut applied).await?;
         }
         if !of_projects.is_empty() {
             apply_projects(tx, &of_projects, now, &mut applied).await?;
@@ -96,7 +89,7 @@ pub(super) async fn apply(
 async fn apply_accounts(
     tx: &mut Tx<'_>,
     run: &[(u64, &AccountLine)],
-    now: Timestamp,
+    (now, catalogue): (Timestamp, Option<&Catalogue>),
     applied: &mut Applied,
 ) -> Result<(), DbError> {
     let ids: Vec<AccountId> = run.iter().map(|(_, line)| line.id).collect();
@@ -124,6 +117,9 @@ async fn apply_accounts(
             changes |= held.put((line.id, at), (line.id, PlanChange { at, plans }));
         }
         applied.count(changes).accounts += 1;
+        if let Some(catalogue) = catalogue {
+            applied.warn_of_unsold((*number, line), now, catalogue);
+        }
     }
     accounts::upsert_many(tx, &rows.into_changed()).await?;
     for (id, PlanChange { at, plans }) in held.into_changed() {
